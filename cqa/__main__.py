@@ -1,0 +1,5 @@
+"""`python -m cqa` is `cqa`."""
+
+from cqa.cli import main
+
+main()

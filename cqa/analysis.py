@@ -1,0 +1,251 @@
+"""Scores of a base and of a tuned model -> effects, intervals, the verdict and its sentence.
+
+Pure: no files, no clock. The order is that of a report: pair the items, look at the primary
+quantity, at its brackets, at the control, then at everything else with its correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cqa import stats
+from cqa.types import Score
+
+GROUPS = ("literary", "factual")
+QUANTITIES = (
+    "specific_gain_bits_per_token",
+    "gain_bits_per_token",
+    "surprise_bits_per_token",
+    "residual_bits_per_token",
+    "entropy_gain_bits_per_token",
+    "contrast_bits_per_token",
+    "novel_specific_gain_bits_per_token",
+    "filler_gain_bits_per_token",
+    "gain_share",
+    "nce_bits",
+    "match_rank",
+)
+_SEED = 20260525
+"""Of the resampling; fixed, so that the same scores give the same report."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One quantity before and after, item by item. Arrays have shape (items,)."""
+
+    ids: tuple[str, ...]
+    works: tuple[str, ...]
+    base: np.ndarray
+    tuned: np.ndarray
+    dropped: int
+    """Items for which the quantity is null on either side."""
+
+    @property
+    def delta(self) -> np.ndarray:
+        return self.tuned - self.base
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one quantity changed on one group of items."""
+
+    quantity: str
+    group: str
+    base_mean: float | None
+    tuned_mean: float | None
+    interval: stats.Interval
+    sign_flip: stats.SignificanceTest
+    wilcoxon: stats.SignificanceTest
+    dz: stats.Interval
+    rank_biserial: stats.Interval
+    detectable: stats.Power
+    dropped: int
+    adjusted_p: float | None = None
+    """Studentised max-T over everything but the primary; None for the primary itself."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tuned model against its base."""
+
+    label: str
+    changes: tuple[Change, ...]
+    verdict: stats.Verdict
+    brackets: Mapping[str, stats.Interval]
+    """Of the primary on literary items: what became likelier, the text with its own brief
+    (`own brief`) and with mismatched ones (`mismatched briefs`), in bits per token."""
+    difference: stats.DifferenceOfDifferences | None
+    selective: stats.Claim | None
+    control: stats.Claim | None
+    primary: str
+
+    def change(self, quantity: str, group: str) -> Change | None:
+        """The change of a quantity on a group, if it was scored."""
+        found = [c for c in self.changes if (c.quantity, c.group) == (quantity, group)]
+        return found[0] if found else None
+
+
+def pair(base: Iterable[Score], tuned: Iterable[Score], quantity: str) -> Paired:
+    """Join two sets of scores by id. Ids that are on one side only raise ValueError."""
+    before = {score.id: score for score in base}
+    after = {score.id: score for score in tuned}
+    if before.keys() != after.keys():
+        raise ValueError(f"{len(before.keys() ^ after.keys())} ids are scored on one side only")
+    kept, dropped = [], 0
+    for key in sorted(before):
+        a, b = before[key].quantities.get(quantity), after[key].quantities.get(quantity)
+        if a is None or b is None:
+            dropped += 1
+        else:
+            kept.append((key, before[key].work or key, a, b))
+    ids, works, one, two = zip(*kept, strict=True) if kept else ((), (), (), ())
+    return Paired(tuple(ids), tuple(works), np.array(one), np.array(two), dropped)
+
+
+def compare(
+    label: str,
+    base: Sequence[Score],
+    tuned: Sequence[Score],
+    *,
+    primary: str,
+    margin: float,
+    noise_floor: float,
+) -> Comparison:
+    """Everything about one tuned model. Texts without a work are works of their own."""
+    groups = {
+        group: (
+            [score for score in base if (score.group or "literary") == group],
+            [score for score in tuned if (score.group or "literary") == group],
+        )
+        for group in GROUPS
+    }
+    paired = {
+        (quantity, group): pair(*groups[group], quantity)
+        for group in GROUPS
+        for quantity in QUANTITIES
+    }
+    paired = {key: value for key, value in paired.items() if value.ids}
+    changes = [_change(quantity, group, p) for (quantity, group), p in paired.items()]
+    changes = _adjusted(changes, paired, primary)
+
+    literary = paired[primary, "literary"]
+    brackets = _brackets(paired, primary)
+    difference = selective = control = None
+    if (factual := paired.get((primary, "factual"))) is not None:
+        difference = stats.difference_of_differences(
+            literary.delta, literary.works, factual.delta, factual.works, seed=_SEED
+        )
+        selective = stats.selective(difference.interval)
+        within = stats.equivalent(factual.delta, factual.works, margin, seed=_SEED)
+        control = stats.control_unmoved(within.interval, margin)
+    main = next(c for c in changes if (c.quantity, c.group) == (primary, "literary"))
+    return Comparison(
+        label=label,
+        changes=tuple(changes),
+        verdict=stats.verdict(main.interval, noise_floor, margin, brackets["own brief"]),
+        brackets=brackets,
+        difference=difference,
+        selective=selective,
+        control=control,
+        primary=primary,
+    )
+
+
+def changes_of_writing(base: Sequence[Score], tuned: Sequence[Score]) -> list[Change]:
+    """How the judge's view of the generated texts changed, paired by item and sample."""
+    before = [_by_item(score) for score in base]
+    after = [_by_item(score) for score in tuned]
+    changes = []
+    for group in GROUPS:
+        one = [score for score in before if score.group == group]
+        two = [score for score in after if score.group == group]
+        for quantity in QUANTITIES:
+            if one and (paired := pair(one, two, quantity)).ids:
+                changes.append(_change(quantity, group, paired))
+    return changes
+
+
+def sentence(comparison: Comparison, cost: str) -> str:
+    """The first line of every report: verdict, effect with interval, control, cost."""
+    found = comparison.verdict
+    word = {
+        "improved": "Improved",
+        "worse": "Worse",
+        "no worse": "No worse",
+        "inconclusive": "Inconclusive",
+    }[found.word]
+    if found.word == "improved" and comparison.selective and comparison.selective.holds:
+        word += " and selective"
+    if found.decay:
+        word += " (decay: the texts with their briefs did not become likelier)"
+    parts = [f"{word}: specific gain on literary items {said(found.interval)} bits per token"]
+    control = comparison.change(comparison.primary, "factual")
+    if control is None or comparison.control is None:
+        parts.append("no factual control")
+    elif comparison.control.holds:
+        parts.append(f"control unmoved within ±{found.margin:g} ({said(control.interval)})")
+    else:
+        parts.append(f"control {said(control.interval)}, not shown to be unmoved")
+    return "; ".join([*parts, f"cost {cost}"]) + "."
+
+
+def said(interval: stats.Interval) -> str:
+    """An interval in words: `+0.031 (95 % interval 0.008 to 0.055)`."""
+    if interval.estimate is None:
+        return f"not estimable ({interval.reason})"
+    if interval.low is None or interval.high is None:
+        return f"{interval.estimate:+.4f} (no interval: {interval.reason})"
+    return (
+        f"{interval.estimate:+.4f} "
+        f"({interval.level * 100:g} % interval {interval.low:+.4f} to {interval.high:+.4f})"
+    )
+
+
+def _change(quantity: str, group: str, p: Paired) -> Change:
+    return Change(
+        quantity=quantity,
+        group=group,
+        base_mean=float(p.base.mean()),
+        tuned_mean=float(p.tuned.mean()),
+        interval=stats.bootstrap_interval(p.delta, p.works, seed=_SEED),
+        sign_flip=stats.sign_flip_test(p.delta, p.works, seed=_SEED),
+        wilcoxon=stats.wilcoxon_on_work_means(p.delta, p.works),
+        dz=stats.cohens_dz(p.delta, p.works),
+        rank_biserial=stats.rank_biserial(p.delta, p.works, seed=_SEED),
+        detectable=stats.smallest_detectable(p.delta, p.works),
+        dropped=p.dropped,
+    )
+
+
+def _adjusted(
+    changes: Sequence[Change], paired: Mapping[tuple[str, str], Paired], primary: str
+) -> list[Change]:
+    """Correct everything that was looked at besides the primary, which stands alone."""
+    secondary = {key: p for key, p in paired.items() if key != (primary, "literary")}
+    columns = {f"{q}|{g}": (p.delta, p.works) for (q, g), p in secondary.items()}
+    adjusted = stats.max_t(columns, seed=_SEED).p if columns else {}
+    return [
+        Change(**{**vars(c), "adjusted_p": adjusted.get(f"{c.quantity}|{c.group}")})
+        for c in changes
+    ]
+
+
+def _brackets(
+    paired: Mapping[tuple[str, str], Paired], primary: str
+) -> dict[str, stats.Interval]:
+    """Δ specific_gain = Δlog2 p(x|y,c) − mean_k Δlog2 p(x|y'_k,c), per token, item by item."""
+    gain = paired[primary, "literary"]
+    residual = paired["residual_bits_per_token", "literary"]
+    by_id = dict(zip(residual.ids, -residual.delta, strict=True))
+    own = np.array([by_id[key] for key in gain.ids])
+    return {
+        "own brief": stats.bootstrap_interval(own, gain.works, seed=_SEED),
+        "mismatched briefs": stats.bootstrap_interval(own - gain.delta, gain.works, seed=_SEED),
+    }
+
+
+def _by_item(score: Score) -> Score:
+    return score.model_copy(update={"id": f"{score.item}/{score.sample}"})

@@ -1,0 +1,161 @@
+"""Stage configs and experiment files: unknown keys refused, every problem reported at once."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from cqa.budget import GRAMMAR, parse
+from cqa.errors import DataRefused, Problem, UsageRefused
+from cqa.files import explain
+from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
+from cqa.types import Frozen, Identifier, Name, Prose
+
+Dtype = Literal["float32", "bfloat16", "float64"]
+Form = Literal["generation", "appreciation"]
+Pairing = Literal["true", "shuffled"]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class TrainConfig(Frozen):
+    """Settings of one fine-tuning. All of them are ours; the published settings are not known."""
+
+    method: Literal["lora", "full"] = "lora"
+    forms: tuple[Form, ...] = ("generation", "appreciation")
+    pairing: Pairing = "true"
+    split: Literal["train", "all"] = "train"
+    epochs: Positive = 5
+    learning_rate: Rate = 2e-4
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    batch_size: Positive = 8
+    micro_batch_size: Positive = 4
+    lora_rank: Positive = 16
+    lora_alpha: Rate = 32
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> TrainConfig:
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size {self.batch_size} to be a multiple of "
+                f"micro_batch_size {self.micro_batch_size}"
+            )
+        return self
+
+
+class GenerateConfig(Frozen):
+    """How texts are drawn. The seed of each text comes from the run seed, the item and sample."""
+
+    samples: Positive = 1
+    max_new_tokens: Positive = 64
+    temperature: Rate = 1.0
+    min_p: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    batch_size: Positive = 16
+    dtype: Dtype = "float32"
+
+
+class ScoreConfig(Frozen):
+    """How texts are scored."""
+
+    mismatched: Annotated[int, Field(ge=1, le=15)] = 3
+    dtype: Dtype = "float32"
+    noise_floor: bool = False
+
+
+class ArmConfig(Frozen):
+    """One condition of an experiment: what differs from the [train] section."""
+
+    name: Identifier
+    pairing: Pairing = "true"
+    forms: tuple[Form, ...] | None = None
+
+
+class AnalysisConfig(Frozen):
+    """Fixed before the first score; its hash goes into the results."""
+
+    primary: Literal["specific_gain_bits_per_token"] = "specific_gain_bits_per_token"
+    arm: Identifier
+    margin: Rate
+    """Bits per token: a change smaller than this does not matter."""
+    checkpoint: Literal["last epoch"] = "last epoch"
+    sidedness: Literal["two-sided"] = "two-sided"
+
+
+class Expected(Frozen):
+    """One number of the last accepted run, and how far another machine may be from it."""
+
+    value: float | None
+    tolerance: Annotated[float, Field(ge=0)]
+
+
+class Experiment(Frozen):
+    """An experiment file."""
+
+    name: Identifier
+    question: Prose
+    model: Name = "embedded"
+    judge: Name = "embedded"
+    annotations: Name = FOUNDING_BATCH
+    items: Name = BENCHMARK_ITEMS
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    budget: str | None = None
+    """For each training of the experiment."""
+    arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
+    train: TrainConfig = TrainConfig()
+    generate: GenerateConfig = GenerateConfig()
+    score: ScoreConfig = ScoreConfig(noise_floor=True)
+    analysis: AnalysisConfig
+    expected: dict[str, Expected] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Experiment:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
+            raise ValueError(f"arms with a name each, got {names}")
+        if self.analysis.arm not in names:
+            raise ValueError(f"analysis.arm to be one of {names}, got {self.analysis.arm!r}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds that differ, got {list(self.seeds)}")
+        if self.budget is not None:
+            try:
+                parse(self.budget)
+            except UsageRefused:
+                raise ValueError(f"a budget such as {GRAMMAR}, got {self.budget!r}") from None
+        return self
+
+    def train_config(self, arm: ArmConfig) -> TrainConfig:
+        """The [train] section with what the arm changes."""
+        changes = {"pairing": arm.pairing} | ({"forms": arm.forms} if arm.forms else {})
+        return self.train.model_copy(update=changes)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """An experiment file, or DataRefused with every problem of it."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataRefused(
+            f"{shown(path)}: no such experiment file",
+            next_step="try experiments/reproduce.toml",
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataRefused(
+            [Problem(shown(path), "", str(error), "a TOML file")], next_step="mend it and run again"
+        ) from error
+    return validated(Experiment, raw, shown(path))
+
+
+def validated(kind: type[Frozen], raw: dict, where: str):
+    """A config from plain values, or DataRefused with every problem."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise DataRefused(
+            explain(error, kind, where), next_step="mend the settings and run again"
+        ) from error

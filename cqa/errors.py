@@ -1,0 +1,78 @@
+"""What can go wrong for a person: what happened, where, what to type next; and the exit codes.
+
+Anything that is not a CqaError is a defect of the program and is left to crash whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+EXIT_DONE = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_DATA_REFUSED = 3
+EXIT_CUT_SHORT = 4
+
+
+class CqaError(Exception):
+    """A failure with a remedy. `next_step` is what the reader can do or type now."""
+
+    exit_code = EXIT_FAILURE
+
+    def __init__(self, what: str, *, next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  next: {self.next_step}" if self.next_step else self.what
+
+
+class UsageRefused(CqaError):
+    """The command line asks for something that has no meaning."""
+
+    exit_code = EXIT_USAGE
+
+
+class BudgetTooSmall(CqaError):
+    """The budget was spent before there was anything to show for it."""
+
+    exit_code = EXIT_CUT_SHORT
+
+
+class StudyDiffers(CqaError):
+    """A study ran to its end and its numbers are not the expected ones."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault in a file: `where` is file:line, `field` a dotted path, `seen` the value found."""
+
+    where: str
+    field: str
+    seen: str
+    expected: str
+
+    def __str__(self) -> str:
+        place = f"{self.where}: {self.field}" if self.field else self.where
+        return f"{place}: saw {self.seen}; expected {self.expected}"
+
+
+class DataRefused(CqaError):
+    """Input that cannot be used; every problem is named at once, nothing has been written."""
+
+    exit_code = EXIT_DATA_REFUSED
+    shown = 20
+
+    def __init__(self, problems: Sequence[Problem] | str, *, next_step: str = "") -> None:
+        if isinstance(problems, str):
+            self.problems: tuple[Problem, ...] = ()
+            what = problems
+        else:
+            self.problems = tuple(problems)
+            lines = [str(problem) for problem in self.problems[: self.shown]]
+            if len(self.problems) > self.shown:
+                lines.append(f"... and {len(self.problems) - self.shown} more problems")
+            what = "\n".join(lines)
+        super().__init__(what, next_step=next_step)

@@ -1,0 +1,253 @@
+"""Files in and out: file:line in every complaint; what is written is whole or not there at all."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from cqa.errors import CqaError, DataRefused, Problem
+from cqa.paths import shown
+
+Row = TypeVar("Row", bound=BaseModel)
+
+_SEEN_CHARACTERS = 60
+
+
+def read_rows(path: Path, kind: type[Row], *, unique: str | None = "id") -> list[Row]:
+    """All rows of a JSON-lines file, or DataRefused naming every bad line at once.
+
+    `unique` is the field whose values must differ between rows (None turns the check off).
+    """
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    first_seen: dict[Any, int] = {}
+    for number, outcome in iter_rows(path, kind):
+        if isinstance(outcome, list):
+            problems += outcome
+            continue
+        if unique and (key := getattr(outcome, unique)) is not None:
+            if key in first_seen:
+                expected = f"an id of its own (line {first_seen[key]} has it already)"
+                where = f"{shown(path)}:{number}"
+                problems.append(Problem(where, unique, _brief_repr(key), expected))
+            first_seen.setdefault(key, number)
+        rows.append(outcome)
+    if problems:
+        raise DataRefused(problems, next_step=f"mend {shown(path)} and run the same command again")
+    if not rows:
+        raise DataRefused(
+            f"{shown(path)}: no rows", next_step="give a file with one JSON object per line"
+        )
+    return rows
+
+
+def iter_rows(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row | list[Problem]]]:
+    """(line number from 1, row or the problems of that line), blank lines skipped."""
+    for number, line in _lines(path):
+        where = f"{shown(path)}:{number}"
+        try:
+            raw = json.loads(
+                line.decode("utf-8-sig" if number == 1 else "utf-8"),
+                object_pairs_hook=_no_key_twice,
+                parse_constant=_no_nan,
+            )
+            json.dumps(raw, ensure_ascii=False).encode("utf-8")  # a lone surrogate fails here
+        except UnicodeDecodeError as error:
+            seen = f"byte 0x{error.object[error.start]:02x} at {error.start}"
+            yield number, [Problem(where, "", seen, "UTF-8 text")]
+            continue
+        except UnicodeEncodeError as error:
+            seen = f"half of a surrogate pair, {error.object[error.start]!r}"
+            yield number, [Problem(where, "", seen, "whole characters")]
+            continue
+        except json.JSONDecodeError as error:
+            seen = f"{error.msg} at column {error.colno}, near {_near(line, error.pos)}"
+            yield number, [Problem(where, "", seen, "one JSON object per line")]
+            continue
+        except RecursionError:
+            yield number, [Problem(where, "", "very deep nesting", "a flat JSON object")]
+            continue
+        except _Refused as error:
+            yield number, [Problem(where, error.field, error.seen, error.expected)]
+            continue
+        if not isinstance(raw, dict):
+            yield number, [Problem(where, "", _brief_repr(raw), "a JSON object")]
+            continue
+        try:
+            yield number, kind.model_validate(raw)
+        except ValidationError as error:
+            yield number, explain(error, kind, where)
+
+
+def explain(error: ValidationError, kind: type[BaseModel], where: str) -> list[Problem]:
+    """pydantic's findings in the words of the project: field, what was seen, what is expected."""
+    problems = []
+    for found in error.errors():
+        field = _dotted(found["loc"])
+        seen, expected = _brief_repr(found["input"]), found["msg"]
+        match found["type"]:
+            case "missing":
+                seen, expected = "nothing", "a value (the field is required)"
+            case "extra_forbidden":
+                expected = _did_you_mean(found["loc"], kind)
+            case "string_pattern_mismatch":
+                pattern = found["ctx"]["pattern"]
+                expected = _PATTERNS.get(pattern, f"text of the form {pattern}")
+            case "value_error":
+                expected = str(found["ctx"]["error"])
+                if isinstance(found["input"], dict):
+                    seen = "none of that"
+            case "literal_error":
+                expected = f"one of {found['ctx']['expected']}"
+        problems.append(Problem(where, field, seen, expected))
+    return problems
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file, or of a folder: its files' relative names and contents in sorted order."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for inner in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{inner.relative_to(path).as_posix()}\0{sha256_of(inner)}\0".encode())
+        return digest.hexdigest()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of_value(value: Any) -> str:
+    """Hash of a JSON value in canonical form; refuses (TypeError) what JSON cannot say."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def whole(path: Path, *, mode: str = "w") -> Iterator[Any]:
+    """Open a file that appears under its name only when everything has been written to disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        text_options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with os.fdopen(handle, mode, **text_options) as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole(path) as out:
+        out.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON value, indented, whole or not at all."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:
+    """Write JSON lines, whole or not at all."""
+    with whole(path) as out:
+        for row in rows:
+            out.write(json_line(row))
+
+
+def json_line(row: BaseModel) -> str:
+    """One row as it stands in a file, with its line end."""
+    return json.dumps(row.model_dump(), ensure_ascii=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """One JSON value, or a CqaError that names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CqaError(f"{shown(path)}: cannot be read ({error})") from error
+
+
+class _Refused(Exception):
+    def __init__(self, field: str, seen: str, expected: str) -> None:
+        super().__init__(field)
+        self.field, self.seen, self.expected = field, seen, expected
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                if line.strip():
+                    yield number, line
+    except FileNotFoundError:
+        raise DataRefused(
+            f"{shown(path)}: no such file", next_step="check the path, or see `cqa --help`"
+        ) from None
+    except OSError as error:
+        raise DataRefused(
+            f"{shown(path)}: cannot be read ({error.strerror})",
+            next_step="give a readable file of JSON lines",
+        ) from error
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in row:
+            raise _Refused(key, "the key twice", "each key once")
+        row[key] = value
+    return row
+
+
+def _no_nan(name: str) -> None:
+    raise _Refused("", name, "a number that JSON knows (missing is null)")
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    dotted = ""
+    for step in location:
+        dotted += f"[{step}]" if isinstance(step, int) else f".{step}" if dotted else str(step)
+    return dotted
+
+
+def _did_you_mean(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
+    known = list(kind.model_fields) if len(location) == 1 else []
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"no such key; did you mean {close[0]!r}?" if close else "no such key here"
+
+
+def _brief_repr(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SEEN_CHARACTERS else text[: _SEEN_CHARACTERS - 3] + "..."
+
+
+def _near(line: bytes, position: int) -> str:
+    text = line.decode("utf-8", "replace")
+    return _brief_repr(text[max(0, position - 15) : position + 15].strip())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_PATTERNS = {
+    r"\S": "some text (not empty, not only white space)",
+    r"^[BC][1-9][0-9]*$": "a turn label such as B1 or C12",
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$": "an id of letters, digits and . _ : / @ + -",
+}

@@ -1,0 +1,238 @@
+"""`cqa ingest`: annotations and benchmark items -> one validated, hashed data set, split by work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cqa import runs
+from cqa.errors import DataRefused, Problem
+from cqa.files import (
+    read_json,
+    read_rows,
+    sha256_of,
+    sha256_of_value,
+    write_json,
+    write_rows,
+)
+from cqa.paths import shown
+from cqa.types import Annotation, Dialogue, Frozen, Item
+
+DEV_SHARE = 0.2
+_FILES: dict[str, type[Frozen]] = {
+    "dialogues.jsonl": Dialogue,
+    "annotations.jsonl": Annotation,
+    "items.jsonl": Item,
+}
+_TELLING_KEYS = {"turns": "dialogues.jsonl", "reasoning": "annotations.jsonl", "group": "items.jsonl"}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What an ingest run holds. `split` maps the work of every annotation to train or dev."""
+
+    run_id: str
+    dialogues: list[Dialogue]
+    annotations: list[Annotation]
+    items: list[Item]
+    split: dict[str, Literal["train", "dev"]]
+
+    def annotations_of(self, split: str) -> list[Annotation]:
+        """The annotations whose work belongs to a split; `all` for every one."""
+        return [a for a in self.annotations if split == "all" or self.split[a.work] == split]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A row and the place it was read from."""
+
+    row: Frozen
+    where: str
+
+
+def run(sources: Sequence[Path], root: Path | None = None) -> runs.Run:
+    """Validate the sources together and write them as one data set, or refuse and write nothing."""
+    files = [file for source in sources for file in _files_of(source)]
+    read: dict[str, list[_Read]] = {name: [] for name in _FILES}
+    problems: list[Problem] = []
+    for path, name in files:
+        try:
+            rows = read_rows(path, _FILES[name])
+        except DataRefused as refused:
+            if not refused.problems:
+                raise
+            problems += refused.problems
+            continue
+        numbers = _line_numbers(path)
+        read[name] += [
+            _Read(row, f"{shown(path)}:{number}")
+            for row, number in zip(rows, numbers, strict=True)
+        ]
+    if not problems:  # what does not parse would only be reported a second time
+        problems = _cross_check(read)
+    if problems:
+        raise DataRefused(problems, next_step="mend the lines and run the same command again")
+
+    spec = runs.Spec(
+        stage="ingest",
+        label=sources[0].resolve().name if sources else "",
+        config={"dev_share": DEV_SHARE},
+        inputs={"data": _content_hash(read)},
+        code=runs.code_hash("ingest.py", "types.py"),
+    )
+    if done := runs.find(spec, root):
+        return done
+    with runs.execute(spec, root) as ingested:
+        _write(ingested, read)
+    return ingested
+
+
+def load(run: runs.Run) -> DataSet:
+    """The data set of an ingest run."""
+    rows = {
+        name: read_rows(run.file(name), kind) if run.file(name).exists() else []
+        for name, kind in _FILES.items()
+    }
+    split = read_json(run.file("split.json"))
+    return DataSet(
+        run.id, rows["dialogues.jsonl"], rows["annotations.jsonl"], rows["items.jsonl"], split
+    )
+
+
+def split_by_work(works: Sequence[str]) -> dict[str, Literal["train", "dev"]]:
+    """Each work -> train or dev, by the hash of its title; at least one on either side.
+
+    The order of the hashes does not depend on what else is there, so a work added later moves at
+    most the one that stands at the border.
+    """
+    ordered = sorted(set(works), key=lambda work: hashlib.sha256(work.encode()).hexdigest())
+    dev = max(1, round(DEV_SHARE * len(ordered))) if len(ordered) > 1 else 0
+    return {work: "dev" if i < dev else "train" for i, work in enumerate(ordered)}
+
+
+def _files_of(source: Path) -> list[tuple[Path, str]]:
+    if source.is_dir():
+        found = [(source / name, name) for name in _FILES if (source / name).is_file()]
+        if not found:
+            raise DataRefused(
+                f"{shown(source)}: none of {', '.join(_FILES)} in this folder",
+                next_step="give a folder laid out as annotations/founding, or the files themselves",
+            )
+        return found
+    if source.name in _FILES:
+        return [(source, source.name)]
+    return [(source, _kind_of(source))]
+
+
+def _kind_of(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            first = json.loads(next(line for line in lines if line.strip()))
+    except FileNotFoundError:
+        raise DataRefused(f"{shown(path)}: no such file", next_step="check the path") from None
+    except (StopIteration, ValueError, OSError, RecursionError):
+        first = {}
+    for key, name in _TELLING_KEYS.items():
+        if isinstance(first, dict) and key in first:
+            return name
+    raise DataRefused(
+        [
+            Problem(
+                f"{shown(path)}:1",
+                "",
+                "a row that is neither dialogue, annotation nor item",
+                "a JSON object with `turns`, `reasoning` or `group`",
+            )
+        ],
+        next_step="see annotations/README.md for the three kinds of rows",
+    )
+
+
+def _line_numbers(path: Path) -> list[int]:
+    with path.open("rb") as lines:
+        return [number for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def _cross_check(read: dict[str, list[_Read]]) -> list[Problem]:
+    """What no single row can show: ids across files, turns that exist, works on one side only."""
+    problems = []
+    for entries in read.values():
+        first: dict[str, str] = {}
+        for entry in entries:
+            if entry.row.id in first:
+                seen = f"{entry.row.id!r}, which {first[entry.row.id]} has already"
+                problems.append(Problem(entry.where, "id", seen, "an id of its own"))
+            first.setdefault(entry.row.id, entry.where)
+    dialogues = {entry.row.id: entry.row for entry in read["dialogues.jsonl"]}
+    trained_on: dict[str, str] = {}
+    for entry in read["annotations.jsonl"]:
+        problems += _check_annotation(entry, dialogues)
+        trained_on.setdefault(_same_work(entry.row.work), entry.where)
+    for entry in read["items.jsonl"]:
+        if place := trained_on.get(_same_work(entry.row.work)):
+            seen = f"{entry.row.work!r}, which {place} trains on"
+            problems.append(Problem(entry.where, "work", seen, "a work of its own (else a leak)"))
+    return problems
+
+
+def _check_annotation(entry: _Read, dialogues: dict[str, Dialogue]) -> list[Problem]:
+    annotation = entry.row
+    dialogue = dialogues.get(annotation.dialogue)
+    if dialogue is None:
+        expected = f"the id of a dialogue given with it ({len(dialogues)} were)"
+        return [Problem(entry.where, "dialogue", repr(annotation.dialogue), expected)]
+    problems = []
+    if _same_work(dialogue.work) != _same_work(annotation.work):
+        expected = f"the work of its dialogue, {dialogue.work!r}"
+        problems.append(Problem(entry.where, "work", repr(annotation.work), expected))
+    known = {turn.turn for turn in dialogue.turns}
+    for number, step in enumerate(annotation.reasoning):
+        field = f"reasoning[{number}].turns"
+        if beyond := [turn for turn in step.turns if turn not in known]:
+            expected = f"turns of {dialogue.id} (its last is {dialogue.turns[-1].turn})"
+            problems.append(Problem(entry.where, field, ", ".join(beyond), expected))
+        if not any(turn.startswith("C") for turn in step.turns):
+            seen = ", ".join(step.turns)
+            problems.append(Problem(entry.where, field, seen, "at least one turn of the expert, C"))
+    return problems
+
+
+def _same_work(title: str) -> str:
+    return " ".join(title.casefold().split())
+
+
+def _content_hash(read: dict[str, list[_Read]]) -> str:
+    rows = {name: [e.row.model_dump(mode="json") for e in entries] for name, entries in read.items()}
+    return sha256_of_value(rows)
+
+
+def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
+    for name, entries in read.items():
+        if entries:
+            write_rows(ingested.file(name), (entry.row for entry in entries))
+    annotations = [entry.row for entry in read["annotations.jsonl"]]
+    items = [entry.row for entry in read["items.jsonl"]]
+    split = split_by_work([annotation.work for annotation in annotations])
+    write_json(ingested.file("split.json"), split)
+    kinds = Counter(step.kind for annotation in annotations for step in annotation.reasoning)
+    groups = Counter(item.group for item in items)
+    ingested.tell(
+        headline={
+            "dialogues": len(read["dialogues.jsonl"]),
+            "annotations": len(annotations),
+            "works_train": sum(side == "train" for side in split.values()),
+            "works_dev": sum(side == "dev" for side in split.values()),
+            "steps_by_kind": dict(sorted(kinds.items())),
+            "items_literary": groups["literary"],
+            "items_factual": groups["factual"],
+            "works_benchmark": len({item.work for item in items}),
+        },
+        outputs={
+            name: sha256_of(ingested.file(name)) for name, entries in read.items() if entries
+        },
+    )

@@ -1,0 +1,240 @@
+"""A causal language model: loaded with its dtype stated, its adapter unmerged; pieces -> traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cqa import quiet
+
+quiet.libraries()
+
+from peft import PeftModel  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: E402
+
+from cqa.conditions import Piece  # noqa: E402
+from cqa.errors import DataRefused  # noqa: E402
+from cqa.measures import Trace  # noqa: E402
+from cqa.model_ref import Model  # noqa: E402
+from cqa.surprisal import token_terms  # noqa: E402
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+_TOKENS_PER_PASS = {"cpu": 4096, "cuda": 32768}
+
+
+class HubTokenizer:
+    """A transformers tokenizer behind the three things that rendering asks of one."""
+
+    def __init__(self, tokenizer) -> None:
+        self.raw = tokenizer
+        start = tokenizer.bos_token_id
+        if start is None:
+            start = tokenizer.eos_token_id
+        if start is None:
+            raise DataRefused(
+                "the tokenizer has neither a BOS nor an EOS token, so nothing can start a page",
+                next_step="set eos_token in the model's tokenizer_config.json",
+            )
+        self.start_id: int = start
+        self.encode = lru_cache(maxsize=4096)(self._encode)
+
+    def _encode(self, text: str) -> list[int]:
+        return self.raw(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """For each token of `encode(text)`, the characters [start, end) that it covers."""
+        if not text:
+            return []
+        encoded = self.raw(text, add_special_tokens=False, return_offsets_mapping=True)
+        return [(start, end) for start, end in encoded["offset_mapping"]]
+
+
+@dataclass
+class LanguageModel:
+    """A model on its device, ready to score and to write."""
+
+    name: str
+    model: nn.Module
+    tokenizer: HubTokenizer
+    window: int
+    dtype: str
+    device: str
+    adapter: str | None = None
+    tokens_per_pass: int = 4096
+
+    def __post_init__(self) -> None:
+        self._body, self._head = _body_and_head(self.model, self.device)
+
+    def traces(
+        self, pieces: Sequence[Piece], *, tokens_per_pass: int | None = None
+    ) -> list[Trace]:
+        """The trace of each piece. Identical pieces are computed once.
+
+        Pieces are sorted by length and cut into passes of at most `tokens_per_pass` tokens,
+        padding included, so that pieces of like length share a pass and padding costs little.
+        """
+        limit = tokens_per_pass or self.tokens_per_pass
+        distinct = sorted(set(pieces), key=lambda p: (len(p.left) + len(p.target), p.left))
+        done: dict[Piece, Trace] = {}
+        waiting = passes(distinct, limit)
+        while waiting:
+            batch = waiting.pop()
+            try:
+                done |= zip(batch, self._pass(batch), strict=True)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                self.tokens_per_pass = max(1, limit // 2)
+                waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+        return [done[piece] for piece in pieces]
+
+    @torch.inference_mode()
+    def _pass(self, batch: Sequence[Piece]) -> list[Trace]:
+        # Padding stands on the right of causal models, where no scored position can see it; so no
+        # attention mask is needed, and without one the fast causal kernels are taken.
+        rows = [[*piece.left, *piece.target][:-1] for piece in batch]
+        width = max(len(row) for row in rows)
+        ids = torch.zeros((len(rows), width), dtype=torch.long)
+        for row, content in zip(ids, rows, strict=True):
+            row[: len(content)] = torch.tensor(content)
+        hidden = self._body(ids.to(self.device))
+        # The state at position i predicts token i + 1: targets are predicted from the last left
+        # token on.
+        states = [
+            hidden[i, len(piece.left) - 1 : len(piece.left) - 1 + len(piece.target)]
+            for i, piece in enumerate(batch)
+        ]
+        target = torch.tensor([t for piece in batch for t in piece.target], device=self.device)
+        logprob, entropy = token_terms(self._head, torch.cat(states), target)
+        sizes = [len(piece.target) for piece in batch]
+        logprobs = logprob.double().cpu().split(sizes)
+        entropies = entropy.double().cpu().split(sizes)
+        return [Trace(a.numpy(), b.numpy()) for a, b in zip(logprobs, entropies, strict=True)]
+
+
+def passes(pieces: Iterable[Piece], tokens_per_pass: int) -> list[list[Piece]]:
+    """Pieces sorted by length -> batches whose width times height stays within the limit."""
+    batches: list[list[Piece]] = []
+    for piece in pieces:
+        width = len(piece.left) + len(piece.target)
+        if batches and width * (len(batches[-1]) + 1) <= tokens_per_pass:
+            batches[-1].append(piece)
+        else:
+            batches.append([piece])
+    return batches
+
+
+def load(
+    model: Model, *, adapter: Path | None = None, dtype: str = "float32", device: str | None = None
+) -> LanguageModel:
+    """Load a model, and an adapter on top of it that stays unmerged.
+
+    Weights are stored in any dtype and computed in `dtype`; merging an adapter into bf16 weights
+    would change them, and transformers picks a dtype by itself unless told.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(model)
+    loaded = load_model(model, dtype=dtype)
+    if adapter is not None:
+        loaded = PeftModel.from_pretrained(loaded, str(adapter), autocast_adapter_dtype=False)
+        _refuse_zero_adapter(loaded, adapter)
+    loaded.to(device).eval()
+    return LanguageModel(
+        name=model.name,
+        model=loaded,
+        tokenizer=tokenizer,
+        window=window_of(loaded),
+        dtype=dtype,
+        device=device,
+        adapter=str(adapter) if adapter else None,
+        tokens_per_pass=_TOKENS_PER_PASS[torch.device(device).type],
+    )
+
+
+def load_model(model: Model, *, dtype: str = "float32") -> PreTrainedModel:
+    """The bare model: safetensors only, no remote code, dtype and revision stated."""
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            model.source,
+            revision=model.revision or "main",
+            dtype=DTYPES[dtype],
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise DataRefused(
+            f"model {model.name}: cannot be loaded as a causal language model "
+            f"({str(error).splitlines()[0]})",
+            next_step="check the folder or id; code from model repositories is never run",
+        ) from error
+
+
+def load_tokenizer(model: Model) -> HubTokenizer:
+    """The model's fast tokenizer; offsets need one."""
+    try:
+        raw = AutoTokenizer.from_pretrained(
+            model.source, revision=model.revision or "main", trust_remote_code=False, use_fast=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise DataRefused(
+            f"model {model.name}: its tokenizer cannot be loaded ({str(error).splitlines()[0]})",
+            next_step="the folder needs tokenizer.json and tokenizer_config.json",
+        ) from error
+    if not raw.is_fast:
+        raise DataRefused(
+            f"model {model.name}: its tokenizer has no fast version, so tokens cannot be placed",
+            next_step="convert it once with AutoTokenizer(...).save_pretrained",
+        )
+    return HubTokenizer(raw)
+
+
+def window_of(model: nn.Module) -> int:
+    """The longest sequence in tokens that the model was made for."""
+    return getattr(model.config, "max_position_embeddings", None) or 2048
+
+
+def is_zero_adapter(model: nn.Module) -> bool:
+    """Whether a LoRA adapter changes nothing, as a freshly made one does (every B matrix is 0)."""
+    b_matrices = [p for name, p in model.named_parameters() if "lora_B" in name]
+    return bool(b_matrices) and all(not p.detach().any() for p in b_matrices)
+
+
+def _refuse_zero_adapter(model: nn.Module, adapter: Path) -> None:
+    if is_zero_adapter(model):
+        raise DataRefused(
+            f"adapter {adapter}: every B matrix is zero, so it changes nothing",
+            next_step="train it, or leave --adapter out to use the base model",
+        )
+
+
+def _body_and_head(
+    model: nn.Module, device: str
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """ids (B, T) -> states (B, T, d), and states (N, d) -> logits (N, V).
+
+    Some architectures scale or cap their logits after the output embedding. Whether body and head
+    alone give the model's own logits is tried once on a few ids; where they do not, the body is
+    the whole model and the head does nothing.
+    """
+    core = model.get_base_model() if isinstance(model, PeftModel) else model
+
+    def whole(ids: Tensor) -> Tensor:
+        return model(input_ids=ids, use_cache=False).logits
+
+    body, head = getattr(core, "base_model", None), core.get_output_embeddings()
+    if body is None or body is core or head is None:
+        return whole, nn.Identity()
+
+    def split(ids: Tensor) -> Tensor:
+        return body(input_ids=ids, use_cache=False).last_hidden_state
+
+    with torch.inference_mode():
+        ids = torch.arange(8, device=device)[None] % head.weight.shape[0]
+        same = torch.allclose(head(split(ids)), whole(ids), atol=1e-4, rtol=1e-4)
+    return (split, head) if same else (whole, nn.Identity())

@@ -1,0 +1,112 @@
+"""What people write after --model: `embedded`, a local folder, or a Hub id with a revision.
+
+Naming a model and hashing it needs no torch, so that a run can be recognised as done before
+anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cqa import quiet
+from cqa.errors import DataRefused
+from cqa.files import sha256_of, sha256_of_value
+from cqa.paths import EMBEDDED_MODEL, shown
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
+_MATTERS = re.compile(r"(\.safetensors|config\.json|tokenizer.*|vocab.*|merges\.txt|\.model)$")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was found. `source` and `revision` are what `from_pretrained` is given."""
+
+    name: str
+    source: str
+    revision: str | None
+    sha256: str
+    """Of the weights, configuration and tokenizer files, or of a Hub id and its commit."""
+
+
+def find(reference: str) -> Model:
+    """The model behind a reference, or DataRefused saying what was looked for."""
+    if reference == "embedded":
+        return _folder("embedded", EMBEDDED_MODEL)
+    folder = Path(reference).expanduser()
+    if folder.is_dir():
+        return _folder(shown(folder), folder)
+    if _HUB_ID.match(reference) and not reference.startswith((".", "/", "~")):
+        return _hub(reference)
+    raise DataRefused(
+        f"model {reference!r}: neither `embedded`, nor a folder that is there, nor a Hub id",
+        next_step="use --model embedded, a folder with config.json, or org/name@revision",
+    )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with or without an adapter on top of it."""
+
+    model: Model
+    adapter: Path | None = None
+    adapter_sha256: str | None = None
+
+
+def subject(base: Model, tuned: Path | None) -> Subject:
+    """What a tuned folder makes of a base model: PEFT adapter, or model that stands on its own.
+
+    A run directory of `train` is understood as well as the folder inside it.
+    """
+    if tuned is None:
+        return Subject(base)
+    for candidate in (tuned, tuned / "adapter"):
+        if (candidate / "adapter_config.json").is_file():
+            return Subject(base, candidate, _hash_folder(candidate))
+    if (tuned / "model" / "config.json").is_file():
+        return Subject(_folder(shown(tuned), tuned / "model"))
+    raise DataRefused(
+        f"adapter {shown(tuned)}: no adapter_config.json there",
+        next_step="give a PEFT adapter folder or a run directory that `cqa train` made",
+    )
+
+
+def _folder(name: str, folder: Path) -> Model:
+    if not (folder / "config.json").is_file():
+        raise DataRefused(
+            f"model {name}: {shown(folder)} has no config.json",
+            next_step="give the folder that save_pretrained wrote",
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise DataRefused(
+            f"model {name}: {shown(folder)} has no safetensors weights (pickles are not loaded)",
+            next_step="save the weights with save_pretrained(..., safe_serialization=True)",
+        )
+    return Model(name, str(folder), None, _hash_folder(folder))
+
+
+def _hash_folder(folder: Path) -> str:
+    files = sorted(p for p in folder.iterdir() if p.is_file() and _MATTERS.search(p.name))
+    return sha256_of_value({path.name: sha256_of(path) for path in files})
+
+
+def _hub(reference: str) -> Model:
+    quiet.libraries()
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    name, _, revision = reference.partition("@")
+    try:
+        commit = HfApi().model_info(name, revision=revision or None).sha
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        try:
+            cached = snapshot_download(name, revision=revision or None, local_files_only=True)
+        except (LocalEntryNotFoundError, OSError, ValueError):
+            raise DataRefused(
+                f"model {reference!r}: the Hub does not answer or does not know it, and it is not "
+                f"in the cache ({type(error).__name__})",
+                next_step="check the id and the network, or use --model embedded or a folder",
+            ) from error
+        commit = Path(cached).name
+    return Model(f"{name}@{commit}", name, commit, sha256_of_value({"hub": name, "commit": commit}))

@@ -1,0 +1,21 @@
+"""Libraries that speak only when spoken to: no telemetry, no progress bars of their own."""
+
+from __future__ import annotations
+
+import os
+
+_SETTINGS = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def libraries() -> None:
+    """Set the environment that the libraries read when they are imported."""
+    for name, value in _SETTINGS.items():
+        os.environ[name] = value

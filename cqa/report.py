@@ -1,0 +1,384 @@
+"""`cqa report`: scores before and after -> one sentence, tables (Markdown, CSV), one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cqa import analysis, runs, score, writing
+from cqa.analysis import Change, Comparison
+from cqa.errors import DataRefused, UsageRefused
+from cqa.files import read_rows, sha256_of, sha256_of_value, whole, write_json, write_text
+from cqa.html import page
+from cqa.types import Annotation, Score, Text
+
+if TYPE_CHECKING:
+    from cqa.study import Study
+
+_CODE = ("report.py", "analysis.py", "writing.py", "html.py", "figures.py")
+PRIMARY = "specific_gain_bits_per_token"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What is known of one tuned model: its runs, and the runs of its base."""
+
+    label: str
+    base_scores: runs.Run
+    tuned_scores: runs.Run
+    trained: runs.Run | None
+    base_texts: runs.Run | None = None
+    tuned_texts: runs.Run | None = None
+    base_text_scores: runs.Run | None = None
+    tuned_text_scores: runs.Run | None = None
+
+
+def of_study(study: Study) -> runs.Run:
+    """Run whatever of the experiment is not done, then report it. The main arm comes first."""
+    experiment = study.experiment
+    base_scores = study.benchmark_scores(None)
+    for one in study.tuned:
+        study.trained(one)
+    tuned_scores = {one.label: study.benchmark_scores(one) for one in study.tuned}
+    base_texts, texts = study.texts(None), {one.label: study.texts(one) for one in study.tuned}
+    base_text_scores = study.text_scores(None)
+    text_scores = {one.label: study.text_scores(one) for one in study.tuned}
+    models = [
+        Tuned(
+            one.label,
+            base_scores,
+            tuned_scores[one.label],
+            study.trained(one),
+            base_texts,
+            texts[one.label],
+            base_text_scores,
+            text_scores[one.label],
+        )
+        for one in sorted(study.tuned, key=lambda one: one.arm.name != experiment.analysis.arm)
+    ]
+    what = runs.Spec(
+        stage="report",
+        label=experiment.name,
+        config={
+            "experiment": experiment.name,
+            "question": experiment.question,
+            "kind": "as fixed in the experiment file before the run",
+            "analysis": experiment.analysis.model_dump(mode="json"),
+        },
+        parents=[run.id for run in study.made],
+        code=_code(),
+    )
+    reported = _run(what, models, study.data.annotations, study.root)
+    study.made.append(reported)
+    return reported
+
+
+def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
+    """Report two score runs of the same texts; without names, the newest pair."""
+    from cqa.study import latest, run_of
+
+    after = run_of(tuned) if tuned else latest("score", lambda r: "adapter" in r.record["inputs"])
+    if after is None:
+        raise UsageRefused(
+            "no tuned model has been scored yet",
+            next_step="cqa score --benchmark --adapter latest",
+        )
+
+    def same_but_for_adapter(run: runs.Run) -> bool:
+        inputs = {k: v for k, v in after.record["inputs"].items() if k != "adapter"}
+        return run.record["inputs"] == inputs
+
+    before = run_of(base) if base else latest("score", same_but_for_adapter)
+    if before is None:
+        raise UsageRefused(
+            "the base model has not been scored on the same texts yet",
+            next_step="cqa score --benchmark",
+        )
+    for name in ("data", "pool"):
+        if before.record["inputs"].get(name) != after.record["inputs"].get(name):
+            raise DataRefused(
+                f"{before.id} and {after.id} cannot be compared: their {name} differ",
+                next_step="score both models on the same file with the same --pool",
+            )
+    parents = [runs.read((after.path.parent / name)) for name in after.record["parents"]]
+    trained = next((run for run in parents if run and run.record["stage"] == "train"), None)
+    what = runs.Spec(
+        stage="report",
+        label=after.record["label"],
+        config={
+            "experiment": after.record["label"],
+            "question": f"Did {after.record['label']} become better than its base?",
+            "kind": "exploratory: nothing was fixed before the scores were seen",
+            "analysis": {"primary": PRIMARY, "margin": margin},
+        },
+        parents=[before.id, after.id],
+        code=_code(),
+    )
+    return _run(what, [Tuned(after.record["label"], before, after, trained)], [], None)
+
+
+def _run(
+    what: runs.Spec, models: Sequence[Tuned], annotations: Sequence[Annotation], root: Path | None
+) -> runs.Run:
+    if done := runs.find(what, root):
+        return done
+    with runs.execute(what, root) as reported:
+        settings = what.config["analysis"]
+        base = score.load_scores(models[0].base_scores)
+        compared = [
+            analysis.compare(
+                one.label,
+                base,
+                score.load_scores(one.tuned_scores),
+                primary=settings["primary"],
+                margin=settings["margin"],
+                noise_floor=_noise_floor(one),
+            )
+            for one in models
+        ]
+        results = {
+            "sentence": analysis.sentence(compared[0], _cost(models[0].trained)),
+            "question": what.config["question"],
+            "kind": what.config["kind"],
+            "analysis": {**settings, "sha256": sha256_of_value(dict(settings))},
+            "models": [_model(c, one) for c, one in zip(compared, models, strict=True)],
+            "base_of_benchmark": models[0].base_scores.record["headline"]["groups"],
+            "writing": _writing(models, annotations),
+            "bill": [_bill(run) for run in _all_runs(models)],
+            "numbers": _numbers(compared, models),
+        }
+        table = _tidy(compared)
+        write_json(reported.file("report.json"), results)
+        with whole(reported.file("results.csv")) as out:
+            table.to_csv(out, index=False)
+        write_text(reported.file("report.md"), markdown(results))
+        texts = _side_by_side(models)
+        write_text(reported.file("report.html"), page(results, compared, base, texts))
+        reported.tell(
+            headline={"sentence": results["sentence"], "verdict": compared[0].verdict.word},
+            outputs={
+                name: sha256_of(reported.file(name))
+                for name in ("report.json", "results.csv", "report.md", "report.html")
+            },
+        )
+    return reported
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The report as Markdown: the sentence, the effects, the writing, the bill."""
+    lines = [f"**{results['sentence']}**", "", f"{results['question']} ({results['kind']})", ""]
+    rows = [change for model in results["models"] for change in model["primary"]]
+    lines += [
+        "| model | group | items (works) | base | tuned | change [95 % interval] | p | d_z | "
+        "smallest detectable |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['model']} | {row['group']} | {row['items']} ({row['works']}) | "
+            f"{_n(row['base'])} | {_n(row['tuned'])} | "
+            f"{_n(row['change'], sign=True)} [{_n(row['low'], sign=True)}, "
+            f"{_n(row['high'], sign=True)}] | {_n(row['p'], 3)} | {_n(row['d_z'], 2, sign=True)} | "
+            f"{_n(row['detectable'])} |"
+        )
+    lines += ["", f"Unit: {results['analysis']['primary']}. p: sign flips by whole work.", ""]
+    for model in results["models"]:
+        lines.append(f"- {model['model']}: {model['verdict']}; {model['difference_said']}.")
+        for name, said in model["brackets_said"].items():
+            lines.append(f"  - change of log2 p of the text, {name}: {said}")
+    if results["writing"]:
+        lines += [
+            "",
+            "| texts of | texts | empty | ended | words | distinct-2 | compression | lock-in | "
+            "longest copy (words) | judge: gain | judge: specific gain |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for row in results["writing"]:
+            lines.append(
+                f"| {row['model']} | {row['texts']} | {row['empty']} | {row['ended_by_itself']} | "
+                f"{_n(row['mean_words'], 1)} | {_n(row['distinct_2'], 3)} | "
+                f"{_n(row['compression_ratio'], 2)} | {row['lock_in']} | "
+                f"{row['longest_copy_words']} | {_n(row['gain_bits_per_token'], sign=True)} | "
+                f"{_n(row['specific_gain_bits_per_token'], sign=True)} |"
+            )
+    lines += ["", "| run | seconds | spent |", "| --- | --- | --- |"]
+    for row in results["bill"]:
+        lines.append(f"| {row['run']} | {_n(row['seconds'], 1)} | {row['spent']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _model(comparison: Comparison, one: Tuned) -> dict[str, Any]:
+    return {
+        "model": one.label,
+        "sentence": analysis.sentence(comparison, _cost(one.trained)),
+        "verdict": comparison.verdict.word
+        + (f" ({comparison.verdict.reason})" if comparison.verdict.reason else ""),
+        "decay": comparison.verdict.decay,
+        "noise_floor": comparison.verdict.noise_floor,
+        "primary": [
+            _row(one.label, change)
+            for group in analysis.GROUPS
+            if (change := comparison.change(comparison.primary, group))
+        ],
+        "secondary": [
+            _row(one.label, change)
+            for change in comparison.changes
+            if (change.quantity, change.group) != (comparison.primary, "literary")
+        ],
+        "brackets_said": {
+            name: analysis.said(interval) for name, interval in comparison.brackets.items()
+        },
+        "brackets": {name: asdict(value) for name, value in comparison.brackets.items()},
+        "difference_said": (
+            "literary − factual " + analysis.said(comparison.difference.interval)
+            + f", p = {_n(comparison.difference.test.p, 3)}"
+            if comparison.difference
+            else "no factual group to compare with"
+        ),
+        "difference": asdict(comparison.difference) if comparison.difference else None,
+        "selective": comparison.selective.holds if comparison.selective else None,
+        "control_unmoved": comparison.control.holds if comparison.control else None,
+    }
+
+
+def _row(label: str, change: Change) -> dict[str, Any]:
+    interval = change.interval
+    return {
+        "model": label,
+        "quantity": change.quantity,
+        "group": change.group,
+        "items": interval.items,
+        "works": interval.works,
+        "dropped": change.dropped,
+        "base": change.base_mean,
+        "tuned": change.tuned_mean,
+        "change": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "interval": interval.method,
+        "p": change.sign_flip.p,
+        "p_wilcoxon": change.wilcoxon.p,
+        "p_adjusted": change.adjusted_p,
+        "d_z": change.dz.estimate,
+        "d_z_low": change.dz.low,
+        "d_z_high": change.dz.high,
+        "rank_biserial": change.rank_biserial.estimate,
+        "detectable": change.detectable.effect,
+    }
+
+
+def _tidy(compared: Sequence[Comparison]) -> pd.DataFrame:
+    return pd.DataFrame([_row(c.label, change) for c in compared for change in c.changes])
+
+
+def _numbers(compared: Sequence[Comparison], models: Sequence[Tuned]) -> dict[str, float | None]:
+    """The numbers an experiment file can expect, by name."""
+    numbers: dict[str, float | None] = {}
+    for row in models[0].base_scores.record["headline"]["groups"]:
+        for name in ("surprise_bits_per_token", "gain_bits_per_token", PRIMARY):
+            numbers[f"base.{row['group']}.{name}"] = row[name]
+    for comparison in compared:
+        for group in analysis.GROUPS:
+            for quantity in (PRIMARY, "gain_bits_per_token", "residual_bits_per_token"):
+                if change := comparison.change(quantity, group):
+                    key = f"{comparison.label}.{group}.change_of_{quantity}"
+                    numbers[key] = change.interval.estimate
+    return numbers
+
+
+def _writing(models: Sequence[Tuned], annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
+    passages = [annotation.passage for annotation in annotations]
+    rows = []
+    subjects = [("base", models[0].base_texts, models[0].base_text_scores)]
+    subjects += [(one.label, one.tuned_texts, one.tuned_text_scores) for one in models]
+    for label, texts_run, scores_run in subjects:
+        if texts_run is None or scores_run is None:
+            continue
+        texts = read_rows(texts_run.file("texts.jsonl"), Text)
+        facts = writing.describe(
+            [text.text for text in texts], [bool(text.meta["ended"]) for text in texts], passages
+        )
+        scores = score.load_scores(scores_run)
+        rows.append(
+            {"model": label, "judge": scores[0].judge}
+            | asdict(facts)
+            | {name: _mean(scores, name) for name in ("gain_bits_per_token", PRIMARY)}
+        )
+    return rows
+
+
+def _side_by_side(models: Sequence[Tuned]) -> list[dict[str, Any]]:
+    """For each item and sample: the brief, and what base and tuned models wrote."""
+    if models[0].base_texts is None:
+        return []
+    rows: dict[tuple[str | None, int | None], dict[str, Any]] = {}
+    subjects = [("base", models[0].base_texts)] + [(m.label, m.tuned_texts) for m in models]
+    for label, run in subjects:
+        if run is None:
+            continue
+        for text in read_rows(run.file("texts.jsonl"), Text):
+            row = rows.setdefault((text.item, text.sample), {"text": text, "written": []})
+            row["written"].append((label, text.text))
+    return list(rows.values())
+
+
+def _all_runs(models: Sequence[Tuned]) -> list[runs.Run]:
+    found: dict[str, runs.Run] = {}
+    for one in models:
+        for run in (
+            one.base_scores,
+            one.trained,
+            one.tuned_scores,
+            one.base_texts,
+            one.tuned_texts,
+            one.base_text_scores,
+            one.tuned_text_scores,
+        ):
+            if run is not None:
+                found[run.id] = run
+    return list(found.values())
+
+
+def _bill(run: runs.Run) -> dict[str, Any]:
+    spent = run.record.get("spent") or {}
+    said = ", ".join(f"{name} {value}" for name, value in spent.items())
+    seconds = sum(attempt.get("seconds") or 0.0 for attempt in run.record["attempts"])
+    return {"run": run.id, "seconds": round(seconds, 2), "spent": said}
+
+
+def _cost(trained: runs.Run | None) -> str:
+    if trained is None:
+        return "not known (the training was not run by cqa)"
+    spent = trained.record["spent"]
+    device = "CPU" if spent["device"].startswith("cpu") else spent["device"]
+    return f"{spent['device_seconds']:.0f} s of one {device} ({spent['tokens']:,} tokens)"
+
+
+def _noise_floor(one: Tuned) -> float:
+    """The larger floor of the two scorings, or 0 where it was not measured."""
+    floors = []
+    for run in (one.base_scores, one.tuned_scores):
+        measured = run.record["headline"].get("noise_floor")
+        if measured:
+            floors.append(measured["largest_difference"].get(PRIMARY, 0.0))
+    return max(floors, default=0.0)
+
+
+def _mean(scores: Sequence[Score], name: str) -> float | None:
+    values = [s.quantities[name] for s in scores if s.quantities[name] is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _code() -> str:
+    stats_modules = sorted(p.name for p in (Path(__file__).parent / "stats").glob("*.py"))
+    return runs.code_hash(*_CODE, *(f"stats/{name}" for name in stats_modules))
+
+
+def _n(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    if value is None:
+        return "–"
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"

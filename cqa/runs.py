@@ -1,0 +1,243 @@
+"""Run directories: one execution of one stage, its provenance, and whether it is done.
+
+A run's name ends in its fingerprint: the hash of everything that decides its result. So a stage
+that would produce what is already there finds it, and one that was interrupted finds its own
+beginnings. `run.json`, written last, says how the run ended; without it a run is not whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from cqa import __version__
+from cqa.errors import CqaError
+from cqa.files import read_json, sha256_of_value, write_json
+from cqa.paths import runs_root
+
+SCHEMA = 1
+Status = Literal["done", "cut short", "failed", "interrupted", "running"]
+
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What decides the result of a run."""
+
+    stage: str
+    label: str
+    """Part of the directory's name only: what a person would call this run."""
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Name of each input -> its hash."""
+    parents: Sequence[str] = ()
+    """Ids of the runs whose outputs are read."""
+    code: str = ""
+    """Hash of the modules that compute the result."""
+    seed: int | None = None
+    budget: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all of the above but the label."""
+        return sha256_of_value(
+            [
+                self.stage,
+                dict(self.config),
+                dict(self.inputs),
+                list(self.parents),
+                self.code,
+                self.seed,
+                self.budget,
+            ]
+        )
+
+    @property
+    def id(self) -> str:
+        """Name of the run's directory: stage, label, first digits of the fingerprint."""
+        label = re.sub(r"[^A-Za-z0-9]+", "-", self.label).strip("-").lower()[:40]
+        return "-".join(part for part in (self.stage, label, self.fingerprint[:10]) if part)
+
+
+@dataclass
+class Run:
+    """A run directory, done or under way. What `execute` yields can be given results."""
+
+    path: Path
+    record: dict[str, Any]
+    fresh: bool = False
+    """Made just now, not found."""
+
+    @property
+    def id(self) -> str:
+        return self.record["id"]
+
+    @property
+    def done(self) -> bool:
+        """Whole, with every result that it was asked for (or as many as its budget allowed)."""
+        return self.record.get("status") in ("done", "cut short")
+
+    def file(self, name: str) -> Path:
+        """A file of this run."""
+        return self.path / name
+
+    def tell(self, **facts: Any) -> None:
+        """Add facts to the record: headline=..., spent=..., outputs=..., status=..., reason=..."""
+        self.record.update(facts)
+
+
+def code_hash(*modules: str) -> str:
+    """Hash of the source of these modules of cqa: a changed formula makes a new run."""
+    package = Path(__file__).parent
+    return sha256_of_value({name: (package / name).read_text("utf-8") for name in modules})[:16]
+
+
+def find(spec: Spec, root: Path | None = None) -> Run | None:
+    """The finished run of this spec, or None."""
+    run = read(_directory(spec, root))
+    return run if run and run.done and run.record["fingerprint"] == spec.fingerprint else None
+
+
+def read(path: Path) -> Run | None:
+    """The run in a directory: its record, or what is known of one that has not ended."""
+    if (path / "run.json").is_file():
+        return Run(path, read_json(path / "run.json"))
+    if (path / "begun.json").is_file():
+        record = read_json(path / "begun.json")
+        return Run(path, record | {"status": "running" if is_held(path) else "interrupted"})
+    return None
+
+
+def all_runs(root: Path | None = None) -> list[Run]:
+    """Every run below the root, oldest first."""
+    root = root or runs_root()
+    if not root.is_dir():
+        return []
+    found = [read(path) for path in sorted(root.iterdir()) if path.is_dir()]
+    return sorted((run for run in found if run), key=lambda run: run.record["started"])
+
+
+@contextmanager
+def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
+    """Do the work of a run. Ends in a `run.json` that says done, cut short, or failed and why.
+
+    What an interrupted or failed earlier attempt left in the directory is still there. Attempts and
+    their failures are kept in the record.
+    """
+    path = _directory(spec, root)
+    path.mkdir(parents=True, exist_ok=True)
+    with _held(path):
+        earlier = _attempts(path)
+        started = _now()
+        record = {
+            "schema": SCHEMA,
+            "id": spec.id,
+            "stage": spec.stage,
+            "label": spec.label,
+            "fingerprint": spec.fingerprint,
+            "parents": list(spec.parents),
+            "inputs": dict(spec.inputs),
+            "config": dict(spec.config),
+            "code": spec.code,
+            "seed": spec.seed,
+            "budget": spec.budget,
+            "versions": versions(),
+            "machine": machine(),
+            "started": earlier[0]["started"] if earlier else started,
+            "attempts": [*earlier, {"started": started, "ended": None, "reason": "interrupted"}],
+        }
+        write_json(path / "begun.json", record)
+        (path / "run.json").unlink(missing_ok=True)
+        run = Run(path, dict(record, status="done", reason=None), fresh=True)
+        clock = time.monotonic()
+        try:
+            yield run
+        except BaseException as error:
+            run.tell(status="failed", reason=_reason(error))
+            _end(run, clock)
+            raise
+        _end(run, clock)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process is at work in this run directory."""
+    lock = path / "lock"
+    if not lock.exists():
+        return False
+    with lock.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def versions() -> dict[str, str]:
+    """Versions of cqa, Python and the libraries that decide numbers."""
+    found = {"cqa": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What is known of this machine without importing torch."""
+    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+
+
+def _directory(spec: Spec, root: Path | None) -> Path:
+    return (root or runs_root()) / spec.id
+
+
+def _attempts(path: Path) -> list[dict[str, Any]]:
+    earlier = read(path)
+    return list(earlier.record["attempts"]) if earlier else []
+
+
+def _end(run: Run, clock: float) -> None:
+    record = run.record
+    attempt = record["attempts"][-1]
+    reason = None if record["status"] == "done" else record["reason"]
+    seconds = round(time.monotonic() - clock, 3)
+    attempt.update(ended=_now(), seconds=seconds, reason=reason)
+    record.update(ended=attempt["ended"], seconds=seconds)
+    write_json(run.path / "run.json", record)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by the user"
+    text = error.what if isinstance(error, CqaError) else f"{type(error).__name__}: {error}"
+    return text.strip()
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    with (path / "lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise CqaError(
+                f"{path.name}: another process ({handle.read().strip()}) is at work on this run",
+                next_step="wait for it, or change the seed or the configuration",
+            ) from None
+        handle.truncate(0)
+        handle.write(f"pid {os.getpid()}")
+        handle.flush()
+        yield
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

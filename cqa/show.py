@@ -1,0 +1,220 @@
+"""Results on stdout, for people or as one JSON object. Nothing is computed here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cqa.files import read_json
+from cqa.paths import shown
+from cqa.progress import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cqa.accept import Difference
+    from cqa.config import Experiment
+    from cqa.doctor import Check
+    from cqa.runs import Run
+
+_PIPE_WIDTH = 160
+"""Columns where stdout is not a terminal: tables stay whole lines that can be searched."""
+
+
+def stdout() -> Console:
+    """A console for results; wide and plain where it is not a terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def as_json_object(value: Any) -> None:
+    """One object on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))  # noqa: T201
+
+
+def hint(command: str, as_json: bool) -> None:
+    """What to type next."""
+    if not as_json:
+        say(f"next: {command}")
+
+
+def run(run: Run, as_json: bool) -> None:
+    """One run: what it is, whether it was made now, its headline and bill."""
+    record = run.record
+    if as_json:
+        as_json_object({**record, "path": str(run.path)})
+        return
+    found = "made" if run.fresh else "done already:"
+    print(f"{found} {run.id}")  # noqa: T201
+    _facts(record.get("headline") or {})
+    if spent := record.get("spent"):
+        print(f"spent of {record['budget'] or 'no limit'}:")  # noqa: T201
+        _facts(spent)
+    if record["status"] != "done":
+        print(f"{record['status']}: {record['reason']}")  # noqa: T201
+    print(f"in {shown(run.path)}")  # noqa: T201
+
+
+def texts(made: Sequence[Run], out: Path, rows: int, as_json: bool) -> None:
+    """What was written, and where."""
+    if as_json:
+        as_json_object({"out": str(out), "rows": rows, "runs": [run.record for run in made]})
+        return
+    for one in made:
+        facts = one.record["headline"]
+        print(  # noqa: T201
+            f"{one.record['label']}: {facts['texts']} texts, {facts['empty']} empty, "
+            f"{facts['ended_by_itself']} ended by themselves ({one.id})"
+        )
+    print(f"{rows} rows in {shown(out)}")  # noqa: T201
+
+
+def scores(run: Run, as_json: bool) -> None:
+    """Means by source and group."""
+    summary = run.record["headline"]
+    if as_json:
+        as_json_object({**run.record, "path": str(run.path)})
+        return
+    groups = summary["groups"]
+    names = [name for name in groups[0] if f"{name}_scored" in groups[0]]
+    table = Table(title=f"judge {run.record['config']['judge']}, {summary['dtype']}", box=None)
+    table.add_column("texts")
+    table.add_column("n", justify="right")
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in groups:
+        cells = []
+        for name in names:
+            few = f" ({row[f'{name}_scored']})" if 0 < row[f"{name}_scored"] < row["texts"] else ""
+            cells.append("null" if row[name] is None else f"{row[name]:.4f}{few}")
+        table.add_row(f"{row['source'][:40]}, {row['group']}", str(row["texts"]), *cells)
+    stdout().print(table)
+    copied = sum(row["copies_brief"] for row in groups)
+    if copied:
+        print(f"{copied} texts repeat five or more words of their brief in a row")  # noqa: T201
+    if floor := summary.get("noise_floor"):
+        worst = max(floor["largest_difference"].values(), default=0.0)
+        print(  # noqa: T201
+            f"noise floor: at most {worst:.1e} in any of these, over {floor['texts']} texts "
+            "scored again in another batch size and order"
+        )
+    print(f"every quantity of every text: {shown(run.file('scores.jsonl'))}")  # noqa: T201
+
+
+def report(run: Run, out: Path | None, as_json: bool) -> None:
+    """The sentence, the table of the primary quantity, where the whole report is."""
+    results = read_json(run.file("report.json"))
+    if out:
+        shutil.copyfile(run.file("report.html"), out)
+    if as_json:
+        as_json_object({**results, "path": str(run.path)})
+        return
+    console = stdout()
+    console.print(results["sentence"], markup=False, style="bold")
+    table = Table(box=None)
+    for column in ("model", "group", "items", "works"):
+        table.add_column(column)
+    for column in ("base", "tuned", "change", "95 % interval", "p", "d_z", "detectable"):
+        table.add_column(column, justify="right")
+    for model in results["models"]:
+        for row in model["primary"]:
+            table.add_row(
+                row["model"],
+                row["group"],
+                str(row["items"]),
+                str(row["works"]),
+                *(_number(row[name]) for name in ("base", "tuned")),
+                _number(row["change"], sign=True),
+                f"{_number(row['low'], sign=True)} to {_number(row['high'], sign=True)}",
+                _number(row["p"], 3),
+                _number(row["d_z"], 2, sign=True),
+                _number(row["detectable"]),
+            )
+    console.print(table)
+    print(f"unit: {results['analysis']['primary']}; {results['kind']}")  # noqa: T201
+    for name in ("report.html", "report.md", "results.csv"):
+        print(shown(run.file(name)))  # noqa: T201
+
+
+def expected(experiment: Experiment, differing: Sequence[Difference], as_json: bool) -> None:
+    """Whether the numbers are the expected ones."""
+    if as_json:
+        return
+    if not experiment.expected:
+        print("nothing to compare with: the experiment file has no [expected] section")  # noqa: T201
+        return
+    total = len(experiment.expected)
+    within = total - len(differing)
+    print(f"{within} of {total} numbers are as expected, within their tolerances")  # noqa: T201
+    for difference in differing:
+        print(f"  {difference}")  # noqa: T201
+
+
+def table(frame: pd.DataFrame, last: int, as_json: bool) -> None:
+    """The newest runs of the results table."""
+    if as_json:
+        as_json_object({"runs": json.loads(frame.to_json(orient="records"))})
+        return
+    if frame.empty:
+        print("no runs yet: cqa run experiments/reproduce.toml")  # noqa: T201
+        return
+    shown_rows = Table(box=None)
+    for column in ("started", "run", "status", "seconds", "seed", "result"):
+        shown_rows.add_column(column, overflow="fold")
+    for row in frame.tail(last).to_dict("records"):
+        shown_rows.add_row(
+            row["started"][:19],
+            row["id"],
+            row["status"],
+            _number(row["seconds"], 1),
+            "" if row["seed"] != row["seed"] else str(int(row["seed"])),
+            _result(row),
+        )
+    stdout().print(shown_rows)
+    if len(frame) > last:
+        print(f"... and {len(frame) - last} older runs (--last, --csv)")  # noqa: T201
+
+
+def doctor(found: Sequence[Check], as_json: bool) -> None:
+    """Each check with its remedy."""
+    if as_json:
+        as_json_object({"checks": [vars(check) for check in found]})
+        return
+    for check in found:
+        mark = {True: "ok", False: "NO", None: "--"}[check.ok]
+        remedy = f"  -> {check.remedy}" if check.remedy else ""
+        print(f"{mark}  {check.name:15} {check.found}{remedy}")  # noqa: T201
+
+
+def _facts(facts: Mapping[str, Any]) -> None:
+    for name, value in facts.items():
+        if isinstance(value, float):
+            value = f"{value:.4g}"
+        elif isinstance(value, list):
+            value = " ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value)
+        elif isinstance(value, dict):
+            value = ", ".join(f"{key} {number}" for key, number in value.items())
+        print(f"  {name.replace('_', ' '):22} {value}")  # noqa: T201
+
+
+def _result(row: Mapping[str, Any]) -> str:
+    if isinstance(row["reason"], str):
+        return row["reason"].splitlines()[0]
+    headline = json.loads(row["headline"]) if isinstance(row["headline"], str) else {}
+    if "sentence" in headline:
+        return headline["sentence"]
+    plain = {k: v for k, v in headline.items() if isinstance(v, int | float | str)}
+    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                     for name, value in plain.items())
+
+
+def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    if value is None or value != value:
+        return "–"
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"

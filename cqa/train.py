@@ -1,0 +1,192 @@
+"""`cqa train`: a data set and a budget -> an adapter (or a whole model) with its bill."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cqa import budget as budgets
+from cqa import runs
+from cqa.config import TrainConfig
+from cqa.errors import DataRefused
+from cqa.examples import Example, Tokens, examples, tokens
+from cqa.files import sha256_of, write_text
+from cqa.ingest import DataSet
+from cqa.model_ref import Model
+from cqa.pace import Pace
+from cqa.progress import Tell
+
+if TYPE_CHECKING:
+    from cqa.sft import Job, Outcome
+
+
+def spec(
+    config: TrainConfig, model: Model, data: runs.Run, *, seed: int, budget: str | None, label: str
+) -> runs.Spec:
+    """What decides the result of this training."""
+    return runs.Spec(
+        stage="train",
+        label=label,
+        config={"model": model.name} | config.model_dump(mode="json"),
+        inputs={"model": model.sha256, "data": data.record["inputs"]["data"]},
+        parents=[data.id],
+        code=runs.code_hash("render.py", "examples.py", "pace.py", "sft.py", "train.py"),
+        seed=seed,
+        budget=budget,
+    )
+
+
+def run(
+    what: runs.Spec,
+    config: TrainConfig,
+    model: Model,
+    data: DataSet,
+    *,
+    fit: Callable[[Job], Outcome],
+    tell: Tell,
+    root: Path | None = None,
+) -> runs.Run:
+    """Train, or say that it was done. A budget that cut the work short leaves a usable result."""
+    if done := runs.find(what, root):
+        return done
+    from cqa.lm import load_tokenizer
+    from cqa.sft import Job
+
+    limits = budgets.parse(what.budget) if what.budget else budgets.Budget()
+    with runs.execute(what, root) as trained:
+        tokenizer = load_tokenizer(model)
+        rows = {
+            side: examples(
+                data.annotations_of(side),
+                config.forms,
+                pairing=config.pairing,
+                seed=what.seed or 0,
+            )
+            for side in (["train", "dev"] if config.split == "train" else ["all"])
+        }
+        made = {
+            side: [tokens(example, tokenizer, tokenizer.raw.eos_token_id) for example in kept]
+            for side, kept in rows.items()
+        }
+        learn, dev = made.get("train", made.get("all", [])), made.get("dev", [])
+        if not learn:
+            raise DataRefused(
+                "the data set holds no annotations to train on",
+                next_step="cqa ingest a folder with dialogues.jsonl and annotations.jsonl",
+            )
+        first = rows["train" if "train" in rows else "all"]
+        write_text(trained.file("example.txt"), "\n".join(shown(e) for e in first[:2]))
+        outcome = fit(
+            Job(
+                model=model,
+                tokenizer=tokenizer,
+                train=learn,
+                dev=dev,
+                config=config,
+                seed=what.seed or 0,
+                pace=_pace(config, learn, limits, trained),
+                folder=trained.path,
+                tell=tell,
+            )
+        )
+        _write_result(trained, config, model, data, outcome, limits)
+    return trained
+
+
+def shown(example: Example) -> str:
+    """An example as the model reads it, the part to be learned between ⟦ and ⟧."""
+    return (
+        f"--- {example.id}, {example.form}\n"
+        f"{example.preface}{example.given}⟦{example.learned}<end of text>⟧\n"
+    )
+
+
+def _pace(
+    config: TrainConfig, learn: list[Tokens], limits: budgets.Budget, trained: runs.Run
+) -> Pace:
+    steps_per_epoch = -(-len(learn) // config.batch_size)
+    longest = sorted((len(row.ids) for row in learn), reverse=True)
+    return Pace(
+        budget=limits,
+        total_steps=config.epochs * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        largest_step_tokens=sum(longest[: config.batch_size]),
+        seconds_before=sum(a.get("seconds") or 0.0 for a in trained.record["attempts"][:-1]),
+    )
+
+
+def _write_result(
+    trained: runs.Run,
+    config: TrainConfig,
+    model: Model,
+    data: DataSet,
+    outcome: Outcome,
+    limits: budgets.Budget,
+) -> None:
+    kind = "adapter" if config.method == "lora" else "model"
+    result = trained.file(kind)
+    shutil.rmtree(result, ignore_errors=True)
+    trained.file("result").rename(result)
+    spent = {
+        "device_seconds": round(outcome.seconds * outcome.devices, 2),
+        "wall_seconds": round(outcome.seconds, 2),
+        "tokens": outcome.tokens,
+        "epochs": round(outcome.epochs, 3),
+        "devices": outcome.devices,
+        "device": outcome.device,
+    }
+    facts = asdict(outcome)
+    headline = {
+        name: facts[name]
+        for name in ("steps", "planned_steps", "first_loss", "last_loss", "dev_loss_by_epoch")
+    } | {
+        "trained_parameters": outcome.trained_parameters,
+        "rows": len(data.annotations_of("all" if config.split == "all" else "train")),
+    }
+    if outcome.cut_short:
+        trained.tell(
+            status="cut short",
+            reason=f"the budget ({limits.understood()}) ended it after {outcome.steps} steps, "
+            f"{outcome.epochs:.2f} of {config.epochs} epochs",
+        )
+    trained.tell(spent=spent, headline=headline)
+    write_text(result / "README.md", _card(trained, config, model, data, spent))
+    weights = next(result.glob("*.safetensors"))
+    trained.tell(outputs={f"{kind}/{weights.name}": sha256_of(weights)})
+
+
+def _card(
+    trained: runs.Run, config: TrainConfig, model: Model, data: DataSet, spent: dict
+) -> str:
+    """The model card of an adapter or model, with its data, recipe and bill."""
+    licences = sorted({a.rights.licence for a in data.annotations})
+    sources = sorted({a.rights.source for a in data.annotations})
+    library = "peft" if config.method == "lora" else "transformers"
+    settings = "\n".join(f"| {name} | {value} |" for name, value in config.model_dump().items())
+    bill = "\n".join(f"| {name} | {value} |" for name, value in spent.items())
+    return f"""---
+base_model: {model.name}
+library_name: {library}
+tags: [trl, sft, creative-writing, cqa]
+---
+# {trained.id}
+
+{model.name} fine-tuned on {trained.record["headline"]["rows"]} annotations
+(data set {data.run_id}; licence of the annotations: {", ".join(licences)}).
+Source of the annotations: {"; ".join(sources)}.
+
+Whether this made the model better at writing is not said here: score it and read the report
+(`cqa score --benchmark --adapter {trained.path.name}`, `cqa report`).
+
+| setting | value |
+| --- | --- |
+{settings}
+| seed | {trained.record["seed"]} |
+
+| spent | |
+| --- | --- |
+{bill}
+"""

@@ -1,0 +1,242 @@
+"""Train the embedded base model from a folder of text, in a stated number of minutes.
+
+    python experiments/base/train.py --corpus FOLDER --minutes 55 --out cqa/base
+"""
+
+import argparse
+import csv
+import ctypes
+import itertools
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from batches import Sequences, write_streams
+from corpus import bucket_shares, read_documents, write_manifest
+from optimiser import make_optimisers, set_progress
+from tokenizer import END, PAD, save_tokenizer, train_tokenizer
+
+HERE = Path(__file__).parent
+TOKENIZER_CHARS = 40_000_000  # of training text; more moves no merge that matters
+HELD_OUT_TOKENS = 32_768  # of each genre, for the curve; evaluate.py uses far more
+LOGITS_AT_ONCE = 1024  # positions; all of a batch's logits at once would not fit the CPU's cache
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of text (see README)")
+    parser.add_argument("--minutes", type=float, default=55.0, help="training time, evaluation out")
+    parser.add_argument("--out", type=Path, default=Path("cqa/base"))
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/base"), help="tokens, checkpoint")
+    parser.add_argument("--snapshot-dir", type=Path, help="early models; default RUN_DIR/export")
+    parser.add_argument("--loss-csv", type=Path, default=HERE / "loss.csv")
+    parser.add_argument("--manifest", type=Path, default=HERE / "manifest.csv")
+    parser.add_argument("--vocab-size", type=int, default=8192)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--kv-heads", type=int, default=2)
+    parser.add_argument("--mlp", type=int, default=512)
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--embedding-lr", type=float, default=3e-3)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--long-from", type=float, default=0.78, help="part of time at length 512")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default=None)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large blocks instead of returning them to the system after each step.
+
+    Getting the pages back costs a page fault each, a third of the time of a step of this size.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep what is freed
+
+
+def prepare(args: argparse.Namespace) -> tuple[Tokenizer, dict[str, float], dict]:
+    """Tokenizer, token streams and bucket shares: made once for a run folder, then read back."""
+    record = args.run_dir / "data.json"
+    if not record.exists():
+        args.run_dir.mkdir(parents=True, exist_ok=True)
+        documents = read_documents(args.corpus)
+        train = [d for d in documents if d.split == "train"]
+        shares = bucket_shares(train)
+        tokenizer = train_tokenizer(sample_texts(train, args.seed), args.vocab_size)
+        save_tokenizer(tokenizer, args.run_dir / "tokenizer", max_length=2048)
+        sizes = write_streams(train, tokenizer, args.seed, args.run_dir)
+        held_out = [d for d in documents if d.split == "held-out"]
+        curve = {g: held_out_tokens(held_out, g, tokenizer) for g in ("fiction", "factual")}
+        write_manifest(documents, args.manifest)
+        data = {"shares": shares, "stream_tokens": sizes, "curve": curve}
+        record.write_text(json.dumps(data))
+    data = json.loads(record.read_text())
+    tokenizer = Tokenizer.from_file(str(args.run_dir / "tokenizer" / "tokenizer.json"))
+    return tokenizer, data["shares"], data["curve"]
+
+
+def sample_texts(documents: list, seed: int) -> list[str]:
+    """Whole documents in random order, long ones cut, up to TOKENIZER_CHARS."""
+    texts, chars = [], 0
+    for i in np.random.default_rng(seed).permutation(len(documents)):
+        if chars > TOKENIZER_CHARS:
+            break
+        texts.append(documents[i].text[:200_000])
+        chars += len(texts[-1])
+    return texts
+
+
+def held_out_tokens(documents: list, genre: str, tokenizer: Tokenizer) -> dict:
+    """A fixed sample for the curve: the same number of tokens from the middle of each document."""
+    chosen = [d for d in documents if d.genre == genre and len(d.text) > 20_000]
+    tokens, size = [], 0
+    for d in chosen:
+        middle = len(d.text) // 2
+        ids = tokenizer.encode(d.text[middle : middle + 8000]).ids
+        ids = ids[: HELD_OUT_TOKENS // len(chosen)]
+        tokens += ids
+        size += len(tokenizer.decode(ids).encode())
+    return {"tokens": tokens, "bytes": size}
+
+
+def make_model(args: argparse.Namespace, tokenizer: Tokenizer) -> Qwen2ForCausalLM:
+    config = Qwen2Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=args.hidden,
+        num_hidden_layers=args.layers,
+        num_attention_heads=args.heads,
+        num_key_value_heads=args.kv_heads,
+        intermediate_size=args.mlp,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id(END),
+        pad_token_id=tokenizer.token_to_id(PAD),
+    )
+    torch.manual_seed(args.seed)
+    model = Qwen2ForCausalLM(config)
+    for layer in model.model.layers:  # each layer starts as the identity and earns its effect
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    return model
+
+
+def next_token_loss(model: Qwen2ForCausalLM, ids: torch.Tensor) -> torch.Tensor:
+    """Mean loss over all positions but the last, with the logits made a slice at a time."""
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state.flatten(0, 1)
+    targets = ids[:, 1:].flatten()
+    pieces = zip(hidden.split(LOGITS_AT_ONCE), targets.split(LOGITS_AT_ONCE), strict=True)
+    losses = [F.cross_entropy(model.lm_head(h).float(), t, reduction="sum") for h, t in pieces]
+    return torch.stack(losses).sum() / len(targets)
+
+
+@torch.no_grad()
+def bits_per_byte(model: Qwen2ForCausalLM, sample: dict, length: int, device: str) -> float:
+    tokens = torch.tensor(sample["tokens"])
+    rows = tokens[: len(tokens) // length * length].view(-1, length)
+    if not len(rows):
+        return float("nan")
+    losses = [next_token_loss(model, part.to(device)).item() for part in rows.split(4)]
+    nats = float(np.mean(losses)) * len(tokens)
+    return nats / np.log(2) / sample["bytes"]
+
+
+def export(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write a loadable model with bf16 weights, leaving the weights in memory as they are."""
+    half = Qwen2ForCausalLM(model.config).to(torch.bfloat16)
+    half.load_state_dict(model.state_dict())
+    half.generation_config.do_sample = True
+    half.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder, max_length=model.config.max_position_embeddings)
+
+
+def main() -> None:
+    args = parse_arguments()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = args.precision or ("bf16" if device == "cuda" else "fp32")
+    tokenizer, shares, curve = prepare(args)
+    model = make_model(args, tokenizer).to(device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    optimisers = make_optimisers(model, args.lr, args.embedding_lr, dtype)
+    phases = {
+        "short": Sequences(args.run_dir, shares, 512, "short", args.seed),
+        "long": Sequences(args.run_dir, shares, 2048, "long", args.seed),
+    }
+    state = {"step": 0, "tokens": 0, "seconds": 0.0}
+    checkpoint = args.run_dir / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        for optimiser, values in zip(optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+        for name, taken in saved["taken"].items():
+            phases[name].taken.update(taken)
+        state = saved["state"]
+        print(f"resumed at step {state['step']}, {state['seconds'] / 60:.1f} minutes in")
+    else:
+        args.loss_csv.write_text("minutes,step,tokens,length,rate,train,fiction_bpb,factual_bpb\n")
+    print(f"{model.num_parameters() / 1e6:.2f} M parameters on {device} in {precision}", flush=True)
+
+    def pause(train_loss: float, length: int, rate: float) -> None:
+        """Measure, write the curve, the checkpoint and a loadable snapshot (time not counted)."""
+        measured = [bits_per_byte(model, curve[g], length, device) for g in curve]
+        minutes = state["seconds"] / 60
+        row = [f"{minutes:.2f}", state["step"], state["tokens"], length, f"{rate:.4f}"]
+        row += [f"{x:.4f}" for x in (train_loss, *measured)]
+        with open(args.loss_csv, "a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
+        speed = state["tokens"] / max(state["seconds"], 1e-9)
+        print(*row, f"{speed:.0f} tokens/s", flush=True)
+        torch.save(
+            {
+                "model": model.state_dict(),
+                "optimisers": [o.state_dict() for o in optimisers],
+                "taken": {name: phase.taken for name, phase in phases.items()},
+                "state": state,
+            },
+            checkpoint.with_suffix(".new"),
+        )
+        checkpoint.with_suffix(".new").replace(checkpoint)
+        export(model, tokenizer, args.snapshot_dir or args.run_dir / "export")
+
+    budget = args.minutes * 60
+    pauses = iter(itertools.chain((180.0,), itertools.count(300.0, 300.0)))
+    next_pause = next(p for p in pauses if p > state["seconds"])
+    losses: list[float] = []
+    while (progress := state["seconds"] / budget) < 1:
+        start = time.perf_counter()
+        phase = phases["short" if progress < args.long_from else "long"]
+        rate = set_progress(optimisers, progress)
+        ids = torch.from_numpy(phase.next_batch(args.batch_tokens // phase.length)).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            loss = next_token_loss(model, ids)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+        model.zero_grad()
+        losses.append(loss.item())
+        state["step"] += 1
+        state["tokens"] += ids.numel()
+        state["seconds"] += time.perf_counter() - start
+        if state["seconds"] >= min(next_pause, budget):
+            next_pause = next(pauses)
+            pause(float(np.mean(losses[-200:])), phase.length, rate)
+    export(model, tokenizer, args.out)
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()
