@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 _SETTINGS = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -16,6 +17,8 @@ _SETTINGS = {
 
 
 def libraries() -> None:
-    """Set the environment that the libraries read when they are imported."""
+    """Set the environment that the libraries read when they are imported, and what they warn of."""
     for name, value in _SETTINGS.items():
         os.environ[name] = value
+    # TRL sets the old name of this setting to True, so it has to be set back under that name.
+    warnings.filterwarnings("ignore", message=r"`(is_)?gradient_checkpointing`", module="transformers")

@@ -62,7 +62,8 @@ def run(
             side: examples(
                 data.annotations_of(side),
                 config.forms,
-                pairing=config.pairing,
+                # The development side stays true: it shows what the pairing taught.
+                pairing="true" if side == "dev" else config.pairing,
                 seed=what.seed or 0,
             )
             for side in (["train", "dev"] if config.split == "train" else ["all"])

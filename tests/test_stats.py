@@ -237,6 +237,8 @@ def test_fishers_exact_count_for_darwins_maize():
     assert drawn.p == pytest.approx(exact.p, abs=0.0067)
     assert drawn.method == "9999 random sign flips by work"
     assert drawn.smallest_p == 1 / 10_000
+    # 40 works all up: no random pattern is as extreme, the data itself still counts as one
+    assert stats.sign_flip_test([1.0] * 40, singles([1] * 40), seed=0).p == 1 / 10_000
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
@@ -522,6 +524,28 @@ def test_label_test_is_the_permuted_welch_t(alternative):
     )
     assert ours.method.endswith("all 792")
     assert ours.p == pytest.approx(extreme.mean())
+
+
+def test_label_test_counts_a_perfect_separation_as_most_extreme():
+    # Four works 1 and four 0; a has three 1s. Of C(8, 4) = 70 assignments 4² = 16 give a three 1s,
+    # 16 one, and 1 each all or none: there the standard error is 0 and t infinite.
+    a, b = [1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]
+    groups = (a, list("abcd"), b, list("wxyz"))
+    assert stats.difference_of_differences(*groups, seed=0).test.p == 34 / 70
+    greater = stats.difference_of_differences(*groups, seed=0, alternative="greater")
+    assert greater.test.p == 17 / 70
+
+
+def test_label_test_does_not_care_for_a_common_shift():
+    rng = np.random.default_rng(39)
+    a, b = rng.normal(0.8, 2, 5), rng.normal(0, 1, 7)
+    p = [
+        stats.difference_of_differences(
+            a + shift, singles(a, "a"), b + shift, singles(b, "b"), seed=0
+        ).test.p
+        for shift in (0.0, 1e9)
+    ]
+    assert p[0] == p[1] < 1
 
 
 def test_label_test_moves_whole_works_of_unequal_size():

@@ -1,0 +1,111 @@
+"""The whole road on a tiny model, through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from conftest import experiment, read_rows
+
+
+def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
+    cqa, workplace, tiny_model, batch, benchmark
+):
+    file = experiment(workplace, tiny_model)
+    first = cqa("run", str(file))
+    assert first.exit_code == 0, first.output
+    assert "specific gain on literary items" in first.stdout
+    assert "nothing to compare with" in first.stdout
+    runs = sorted((workplace / "runs").glob("*/run.json"))
+    # ingest, 3 scorings of the benchmark, 2 trainings, 3 times texts, 3 scorings of them, report
+    assert len(runs) == 13
+    before = {path: path.read_bytes() for path in runs}
+
+    second = cqa("run", str(file))
+    assert second.exit_code == 0
+    assert "nothing to do: all 13 stages" in second.stderr
+    assert {path: path.read_bytes() for path in runs} == before
+
+
+def test_the_report_carries_the_same_numbers_in_every_format(
+    cqa, workplace, tiny_model, batch, benchmark
+):
+    file = experiment(workplace, tiny_model)
+    results = json.loads(cqa("run", str(file), "--json").stdout)
+    folder = Path(results["path"])
+    html = (folder / "report.html").read_text("utf-8")
+    markdown = (folder / "report.md").read_text("utf-8")
+    assert results["sentence"] in markdown
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    primary = next(
+        row
+        for row in rows
+        if row["model"] == "annotations-s0"
+        and row["group"] == "literary"
+        and row["quantity"] == "specific_gain_bits_per_token"
+    )
+    change = results["models"][0]["primary"][0]["change"]
+    assert float(primary["change"]) == change
+    assert f"{change:+.4f}" in html
+    assert f"{change:+.4f}" in markdown
+    # the change is the mean over the items of tuned less base, recomputed from the scores
+    by_arm = {
+        arm: {
+            row["id"]: row["quantities"]["specific_gain_bits_per_token"]
+            for row in read_rows(next(workplace.glob(f"runs/score-{arm}-*/scores.jsonl")))
+            if row["group"] == "literary"
+        }
+        for arm in ("base", "annotations-s0")
+    }
+    deltas = [by_arm["annotations-s0"][key] - by_arm["base"][key] for key in by_arm["base"]]
+    assert abs(sum(deltas) / len(deltas) - change) < 1e-12
+
+
+def test_expected_numbers_are_compared_and_accepted(cqa, workplace, tiny_model, batch, benchmark):
+    more = '\n[expected]\n"base.literary.gain_bits_per_token" = { value = 99.0, tolerance = 0.1 }\n'
+    file = experiment(workplace, tiny_model, more=more)
+    differs = cqa("run", str(file))
+    assert differs.exit_code == 1
+    assert "base.literary.gain_bits_per_token: expected 99.0" in differs.stdout
+    assert cqa("run", str(file), "--accept").exit_code == 0
+    assert (workplace / "RESULTS.md").exists()
+    assert (workplace / "results.csv").exists()
+    assert "99.0" not in file.read_text()
+    agrees = cqa("run", str(file))
+    assert agrees.exit_code == 0, agrees.stdout
+    assert "numbers are as expected" in agrees.stdout
+
+
+def test_what_was_interrupted_goes_on_and_what_failed_stays_in_the_table(
+    cqa, workplace, tiny_model, batch, benchmark, monkeypatch
+):
+    from cqa import sampling
+
+    file = experiment(workplace, tiny_model)
+    real, calls = sampling.write, []
+
+    def fails_at_the_second_model(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("the device fell off")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(sampling, "write", fails_at_the_second_model)
+    try:
+        cqa("run", str(file))
+    except RuntimeError:
+        pass
+    failed = [
+        row for row in json.loads(cqa("table", "--json").stdout)["runs"] if row["status"] == "failed"
+    ]
+    assert [row["reason"] for row in failed] == ["RuntimeError: the device fell off"]
+    kept = {p: p.read_bytes() for p in workplace.glob("runs/*/run.json") if "failed" not in p.read_text()}
+
+    monkeypatch.setattr(sampling, "write", real)
+    assert cqa("run", str(file)).exit_code == 0
+    assert {path: path.read_bytes() for path in kept} == kept
+    again = json.loads(cqa("table", "--json").stdout)["runs"]
+    row = next(row for row in again if row["id"] == failed[0]["id"])
+    assert (row["status"], row["attempts"]) == ("done", 2)
+    assert "the device fell off" in row["earlier_failures"]
