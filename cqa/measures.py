@@ -157,7 +157,7 @@ def quantities(seen: Evidence) -> tuple[dict[str, float | None], dict[str, str]]
         why |= dict.fromkeys(_NEEDS_BRIEF, seen.reasons["brief"])
     if seen.full is None or not seen.mismatched:
         why |= dict.fromkeys(_NEEDS_MISMATCH, seen.reasons["mismatch"])
-    if FOIL_FULL not in seen.traces:
+    if seen.full is None or FOIL_FULL not in seen.traces:
         reason = seen.reasons.get("foil") or seen.reasons["brief"]
         why |= dict.fromkeys(_NEEDS_FOIL, reason)
     return {name: found.get(name) for name in ALL}, why

@@ -1,0 +1,52 @@
+# Two commands do all set-up on a fresh machine:  make reproduce   and   make test
+#
+# PIP_ARGS goes to pip; on Linux without a GPU the CPU-only torch saves about 3 GB:
+#   make reproduce PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON   ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+               command -v $$p >/dev/null 2>&1 && \
+               $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+               echo $$p && break; done)
+PIP_ARGS ?=
+VENV     := .venv
+BIN      := $(VENV)/bin
+PIP      := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
+
+.PHONY: help reproduce accept test check
+
+help:
+	@echo "make reproduce   install, run the small study, show its results table"
+	@echo "make test        install, run the tests"
+	@echo "make accept      write the study's numbers to experiments/ (RESULTS.md, results.csv, [expected])"
+	@echo "make check       lint"
+
+reproduce: $(VENV)/.installed
+	@$(BIN)/cqa run experiments/reproduce.toml; status=$$?; \
+	echo; echo "To go on from here:  source $(BIN)/activate"; exit $$status
+
+accept: $(VENV)/.installed
+	@$(BIN)/cqa run experiments/reproduce.toml --accept
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "cqa needs Python 3.11 or newer and found none; install one or say make PYTHON=/path/to/python"; exit 1; fi
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make environments: the package python3-venv is missing"; \
+	  echo "(Debian, Ubuntu: sudo apt install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (some minutes; 1.7 GB with a CPU-only torch)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing into $(VENV), with what the tests need (some minutes)"
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,318 @@
+"""The engine against closed forms, a naive reference and independent scorers."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from closed_form import WordTokenizer, closed_form_lm, table_rule
+from conftest import items
+
+from cqa import lm, model_ref, score
+from cqa.conditions import Piece, plan, pool_of
+from cqa.measures import bits, nce_bits, quantities
+from cqa.types import Brief, Text
+
+
+def scored(model, row: Text, pool=(), k: int = 3) -> dict[str, float | None]:
+    """All quantities of one row, through the real path."""
+    p = plan(row, score.row_id(row), pool, model.tokenizer, model.window, k)
+    (traces,) = score._traces(model, [p])
+    return quantities(score.evidence(row, p, traces))[0]
+
+
+# --- a joint distribution that is known: I(X;Y) --------------------------------------------------
+
+BRIEFS, LETTERS, LENGTH = 3, 3, 2
+FIRST_LETTER = 1 + BRIEFS
+
+
+class JointTokenizer:
+    """A brief is one token, a text is one token per letter."""
+
+    start_id = 0
+
+    def encode(self, text):
+        if text.startswith("Intent: y"):
+            return [1 + int(text[len("Intent: y")])]
+        if all(letter in "abc" for letter in text):
+            return [FIRST_LETTER + "abc".index(letter) for letter in text]
+        return [1]  # the filler text; of a one-token brief nothing of it is left
+
+    def offsets(self, text):
+        return [(i, i + 1) for i in range(len(text))]
+
+
+@pytest.fixture(scope="module")
+def joint():
+    """p(y, x1, x2), shape (3, 3, 3), and the model that holds its conditionals and marginal."""
+    p = np.random.default_rng(7).dirichlet(np.full(BRIEFS * LETTERS**LENGTH, 0.5))
+    p = p.reshape(BRIEFS, LETTERS, LETTERS)
+    table = {}
+
+    def put(prefix, letters):
+        table[prefix] = [0.0] * FIRST_LETTER + list(letters / letters.sum())
+
+    put((0,), p.sum(axis=(0, 2)))
+    for a in range(LETTERS):
+        put((0, FIRST_LETTER + a), p.sum(axis=0)[a])
+        for y in range(BRIEFS):
+            put((0, 1 + y), p[y].sum(axis=1))
+            put((0, 1 + y, FIRST_LETTER + a), p[y, a])
+    model = closed_form_lm(table_rule(table, FIRST_LETTER + LETTERS), JointTokenizer())
+    return p, model
+
+
+def gains(model) -> np.ndarray:
+    """gain of every (y, x1, x2), shape (3, 3, 3), in bits."""
+    return np.array(
+        [
+            [
+                [
+                    scored(model, Text(text=a + b, brief=Brief(intent=f"y{y}")))["gain"]
+                    for b in "abc"
+                ]
+                for a in "abc"
+            ]
+            for y in range(BRIEFS)
+        ]
+    )
+
+
+def test_gain_summed_over_a_known_distribution_is_its_mutual_information(joint):
+    p, model = joint
+    px, py = p.sum(axis=0), p.sum(axis=(1, 2))
+    information = float((p * np.log2(p / (py[:, None, None] * px))).sum())
+    assert information > 0.1
+    assert float((p * gains(model)).sum()) == pytest.approx(information, abs=1e-9)
+
+
+def test_gain_under_an_independent_brief_is_minus_a_divergence(joint):
+    p, model = joint
+    independent = p.sum(axis=(1, 2))[:, None, None] * p.sum(axis=0)
+    divergence = float((independent * np.log2(independent / p)).sum())
+    assert float((independent * gains(model)).sum()) == pytest.approx(-divergence, abs=1e-9)
+    assert divergence > 0
+
+
+def test_a_sample_covers_the_mutual_information(joint):
+    p, model = joint
+    value = gains(model).ravel()
+    truth = float((p.ravel() * value).sum())
+    drawn = value[np.random.default_rng(1).choice(p.size, size=4000, p=p.ravel())]
+    error = drawn.std(ddof=1) / math.sqrt(len(drawn))
+    assert abs(drawn.mean() - truth) < 4 * error
+
+
+def test_nce_with_independent_briefs_is_a_lower_bound_in_the_mean(joint):
+    p, model = joint
+    rng = np.random.default_rng(2)
+    py = p.sum(axis=(1, 2))
+    truth = float((p * gains(model)).sum())
+    letters = "abc"
+    found = []
+    for flat in rng.choice(p.size, size=1500, p=p.ravel()):
+        y, a, b = np.unravel_index(flat, p.shape)
+        others = rng.choice(BRIEFS, size=3, p=py)
+        target = tuple(model.tokenizer.encode(letters[a] + letters[b]))
+        traces = model.traces([Piece((0, 1 + int(one)), target) for one in (y, *others)])
+        found.append(nce_bits(traces[0], traces[1:]))
+    assert max(found) <= math.log2(4) + 1e-12
+    assert np.mean(found) - 4 * np.std(found) / math.sqrt(len(found)) < truth
+    assert np.mean(found) > 0
+
+
+# --- closed forms ---------------------------------------------------------------------------------
+
+
+def test_a_uniform_model_gains_nothing_from_any_brief():
+    tokenizer = WordTokenizer()
+    model = closed_form_lm(lambda prefix: [1 / 500] * 500, tokenizer)
+    rows = [Text(**{k: v for k, v in row.items() if k in Text.model_fields}) for row in items()]
+    found = scored(model, rows[0], pool_of(rows))
+    tokens = len(tokenizer.encode(rows[0].text))
+    assert found["surprise"] == pytest.approx(tokens * math.log2(500))
+    for name in ("gain", "specific_gain", "contrast", "entropy_gain", "synergy", "phi_intent"):
+        assert found[name] == pytest.approx(0, abs=1e-9), name
+    assert found["match_rank"] == 2.5  # four tie: (1 + 2 + 3 + 4) / 4
+    assert found["nce_bits"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_model_that_copies_gains_what_the_formula_says_and_the_flag_fires():
+    vocabulary, q = 64, 0.9
+
+    def induction(prefix):
+        """q on the token that followed the last token before; the rest spread evenly."""
+        p = [(1 - q) / vocabulary] * vocabulary
+        earlier = [i for i in range(len(prefix) - 1) if prefix[i] == prefix[-1]]
+        if not earlier:
+            return [1 / vocabulary] * vocabulary
+        p[prefix[earlier[-1] + 1]] += q
+        return p
+
+    model = closed_form_lm(induction, WordTokenizer())
+    text = "seven grey herons left before noon"
+    quoting = Text(text=text, brief=Brief(intent=f"Say: {text}"))
+    found = scored(model, quoting)
+    # The first word follows nothing that stood there before. Each of the other five has
+    # q + (1 − q)/V with the brief and 1/V without it.
+    assert found["gain"] == pytest.approx(5 * math.log2((q + (1 - q) / vocabulary) * vocabulary))
+    assert found["novel_gain"] is None
+    p = plan(quoting, "x", [], model.tokenizer, model.window)
+    (traces,) = score._traces(model, [p])
+    assert "copies the brief" in score._score(quoting, p, traces, "j", "i").flags
+    plain = quoting.model_copy(update={"brief": Brief(intent="Say something else.")})
+    assert "copies the brief" not in score._score(plain, p, traces, "j", "i").flags
+
+
+def test_an_empty_brief_gains_exactly_nothing_and_a_missing_one_is_not_scored(tiny):
+    text = items()[0]["text"]
+    empty = scored(tiny, Text(text=text, brief=Brief()))
+    for name in ("gain", "entropy_gain", "phi_intent", "phi_audience", "phi_reality", "gain_share"):
+        assert empty[name] == 0.0, name
+    missing = scored(tiny, Text(text=text))
+    assert missing["surprise"] == empty["surprise"] > 0
+    for found in (empty, missing):
+        assert found["specific_gain"] is None
+        assert found["nce_bits"] is None
+        assert found["match_rank"] is None
+    assert missing["gain"] is None
+
+
+# --- the same numbers whatever the batch ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model):
+    return lm.load(model_ref.find(str(tiny_model)), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pieces(tiny):
+    rows = [Text(**{k: v for k, v in row.items() if k in Text.model_fields}) for row in items()]
+    pool = pool_of(rows)
+    plans = [plan(row, row.id, pool, tiny.tokenizer, tiny.window) for row in rows]
+    return [piece for p in plans for name in p.conditions for piece in p.conditions[name]]
+
+
+def naive(tiny, piece):
+    """One text at a time through the model's own forward, in the order of the definition."""
+    ids = torch.tensor([[*piece.left, *piece.target]])
+    with torch.inference_mode():
+        logp = torch.log_softmax(tiny.model(ids).logits[0].float(), dim=-1)
+    at = range(len(piece.left) - 1, len(piece.left) + len(piece.target) - 1)
+    logprob = [float(logp[i, ids[0, i + 1]]) for i in at]
+    entropy = [float(-(logp[i].exp() * logp[i]).sum()) for i in at]
+    return np.array(logprob), np.array(entropy)
+
+
+@pytest.mark.parametrize("tokens_per_pass", [1, 300, 4096, 10**6])
+@pytest.mark.parametrize("order", ["as given", "shuffled"])
+def test_traces_equal_the_naive_reference(tiny, pieces, tokens_per_pass, order):
+    wanted = list(pieces)
+    if order == "shuffled":
+        random.Random(3).shuffle(wanted)
+    found = tiny.traces(wanted, tokens_per_pass=tokens_per_pass)
+    for piece, trace in list(zip(wanted, found, strict=True))[::5]:
+        logprob, entropy = naive(tiny, piece)
+        assert np.abs(bits(trace.logprob_nats - logprob)).max() < 1e-4
+        assert np.abs(bits(trace.entropy_nats - entropy)).max() < 1e-4
+
+
+def test_out_of_memory_halves_the_pass_and_goes_on(tiny, pieces, monkeypatch):
+    wanted = tiny.traces(pieces[:12])
+    real = type(tiny)._pass
+
+    def small_device(self, batch):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("too much")
+        return real(self, batch)
+
+    monkeypatch.setattr(type(tiny), "_pass", small_device)
+    found = tiny.traces(pieces[:12])
+    for one, two in zip(wanted, found, strict=True):
+        assert np.abs(one.logprob_nats - two.logprob_nats).max() < 1e-5
+
+
+def test_a_row_has_the_same_score_in_any_company(tiny):
+    rows = [Text(**{k: v for k, v in row.items() if k in Text.model_fields}) for row in items()]
+    pool = pool_of(rows)
+    alone = scored(tiny, rows[3], pool)
+    plans = [plan(row, row.id, pool, tiny.tokenizer, tiny.window) for row in rows[::-1]]
+    together = score._traces(tiny, plans)[rows[::-1].index(rows[3])]
+    found = quantities(score.evidence(rows[3], plans[rows[::-1].index(rows[3])], together))[0]
+    for name, value in alone.items():
+        if value is not None:
+            assert found[name] == pytest.approx(value, abs=1e-4), name
+
+
+# --- independent scorers --------------------------------------------------------------------------
+
+
+def test_surprise_equals_the_loss_that_transformers_computes(tiny):
+    row = items()[0]
+    found = scored(tiny, Text(text=row["text"], context=row["context"]))
+    left = [tiny.tokenizer.start_id, *tiny.tokenizer.encode(row["context"])]
+    target = tiny.tokenizer.encode(row["text"])
+    labels = torch.tensor([[-100] * len(left) + target])
+    with torch.inference_mode():
+        loss = tiny.model(input_ids=torch.tensor([left + target]), labels=labels).loss
+    assert found["surprise"] == pytest.approx(float(loss) * len(target) / math.log(2), rel=1e-5)
+
+
+def test_surprise_equals_that_of_minicons(tiny_model):
+    scorers = pytest.importorskip("minicons.scorer")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.bos_token = tokenizer.eos_token  # minicons has no rule for models without a BOS
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    other = scorers.IncrementalLMScorer(model, "cpu", tokenizer=tokenizer)
+    ours = lm.load(model_ref.find(str(tiny_model)), device="cpu")
+    for row in items()[:4]:
+        (nats,) = other.conditional_score(
+            [row["context"]],
+            [row["text"].strip()],
+            reduction=lambda x: x.sum(0).item(),
+            bos_token=True,
+        )
+        found = scored(ours, Text(text=row["text"], context=row["context"]))
+        assert found["surprise"] == pytest.approx(-nats / math.log(2), abs=1e-3)
+
+
+# --- adapters and windows -------------------------------------------------------------------------
+
+
+def test_a_text_longer_than_the_window_is_scored_in_pieces_with_one_left_context(tiny):
+    row = Text(text=" ".join(["The kettle sang."] * 200), brief=Brief(intent="Go on for long."))
+    p = plan(row, "long", [], tiny.tokenizer, window=256)
+    assert p.pieces > 1
+    for name, own in p.conditions.items():
+        assert [t for piece in own for t in piece.target] == list(p.token_ids), name
+        assert all(len(piece.left) + len(piece.target) <= 256 for piece in own), name
+    # The left context of a piece, without start token and preface, is the same everywhere.
+    preface = tiny.tokenizer.encode("Intent: Go on for long.\n\n")
+    for none, full in zip(p.conditions["none"], p.conditions["intent"], strict=True):
+        assert full.left == (none.left[0], *preface, *none.left[1:])
+    # Every piece but the last ends with a sentence.
+    ends = np.cumsum([len(piece.target) for piece in p.conditions["none"]])[:-1]
+    assert all(row.text[p.spans[end - 1][0] : p.spans[end - 1][1]].endswith(".") for end in ends)
+
+
+def test_a_brief_that_fills_the_window_leaves_the_row_unscored_with_its_reason(tiny):
+    row = Text(text="Short.", brief=Brief(intent="word " * 400))
+    p = plan(row, "x", [], tiny.tokenizer, window=256)
+    found, why = quantities(score.evidence(row, p, {}))
+    assert found["gain"] is None
+    assert "of the model's 256 tokens" in why["gain"]
+
+
+def test_weights_in_bf16_are_stated_and_close_but_not_equal(tiny_model, tiny, pieces):
+    rough = lm.load(model_ref.find(str(tiny_model)), dtype="bfloat16", device="cpu")
+    assert rough.dtype == "bfloat16"
+    one = tiny.traces(pieces[:3])[0].logprob_nats
+    two = rough.traces(pieces[:3])[0].logprob_nats
+    assert 1e-4 < np.abs(one - two).max() < 1
