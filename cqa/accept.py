@@ -16,9 +16,9 @@ from cqa.report import markdown
 
 _HEADING = "[expected]"
 _NOTE = """\
-# The numbers of the last accepted run (`make accept` writes this section) and how far another machine
-# may be from them. Scores of a model that is not trained differ by rounding only; what was trained
-# differs with the processor and the number of threads.
+# The numbers of the last accepted run (`make accept` writes this section), and how far another
+# machine may be from them. Scores of a model that is not trained differ by rounding only; what was
+# trained differs with the processor and the number of threads.
 """
 
 TOLERANCE_SCORED = 0.001

@@ -233,9 +233,7 @@ def _adjusted(
     ]
 
 
-def _brackets(
-    paired: Mapping[tuple[str, str], Paired], primary: str
-) -> dict[str, stats.Interval]:
+def _brackets(paired: Mapping[tuple[str, str], Paired], primary: str) -> dict[str, stats.Interval]:
     """Δ specific_gain = Δlog2 p(x|y,c) − mean_k Δlog2 p(x|y'_k,c), per token, item by item."""
     gain = paired[primary, "literary"]
     residual = paired["residual_bits_per_token", "literary"]

@@ -241,5 +241,3 @@ def pool_of(rows: Sequence[Text]) -> list[PoolBrief]:
         if row.brief is not None and row.brief.parts
     ]
     return sorted(briefs, key=lambda entry: entry.id)
-
-

@@ -9,9 +9,9 @@ import matplotlib
 
 matplotlib.use("svg")
 
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
-from cqa.analysis import GROUPS, Comparison  # noqa: E402
+from cqa.analysis import GROUPS, Comparison
 
 _COLOURS = {"literary": "#b4541a", "factual": "#3b6ea5"}
 

@@ -131,6 +131,11 @@ def sha256_of_value(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def sha256_of_rows(rows: Iterable[BaseModel]) -> str:
+    """Hash of rows, whatever file they stand in."""
+    return sha256_of_value([row.model_dump(mode="json") for row in rows])
+
+
 @contextmanager
 def whole(path: Path, *, mode: str = "w") -> Iterator[Any]:
     """Open a file that appears under its name only when everything has been written to disk."""

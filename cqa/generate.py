@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 from cqa import render, runs
 from cqa.config import GenerateConfig
 from cqa.errors import DataRefused
-from cqa.files import json_line, read_rows, sha256_of, sha256_of_value, write_rows
+from cqa.files import (
+    json_line,
+    read_rows,
+    sha256_of,
+    sha256_of_rows,
+    sha256_of_value,
+    write_rows,
+)
 from cqa.model_ref import Model
+from cqa.paths import runs_root, shown
 from cqa.progress import Tell
 from cqa.types import Item, Text
 
@@ -29,7 +37,7 @@ def spec(
     parents: Sequence[str] = (),
 ) -> runs.Spec:
     """What decides these texts. `adapter` is the adapter's hash."""
-    inputs = {"model": model.sha256, "data": items_hash(items)}
+    inputs = {"model": model.sha256, "data": sha256_of_rows(items)}
     return runs.Spec(
         stage="generate",
         label=label,
@@ -118,11 +126,6 @@ def run(
     return made
 
 
-def items_hash(items: Sequence[Item]) -> str:
-    """Hash of the items, whatever file they stand in."""
-    return sha256_of_value([item.model_dump(mode="json") for item in items])
-
-
 def _identity(what: runs.Spec) -> str:
     """Hash of the model and adapter that wrote a text, so that a judge can tell its own."""
     return sha256_of_value([what.inputs["model"], what.inputs.get("adapter")])
@@ -139,20 +142,23 @@ def _finished(part: Path) -> list[Text]:
     return read_rows(part, Text) if whole else []
 
 
-def deliver(made: Sequence[runs.Run], out: Path, *, overwrite: bool) -> int:
-    """Put the texts of these runs into one file; returns its rows.
-
-    A file that is already there is replaced only if every row of it still stands in its run, so
-    that nothing is lost that could not be had again.
-    """
+def deliver(made: Sequence[runs.Run], out: Path) -> int:
+    """Put the texts of these runs into one file; returns its rows."""
     rows = [row for run in made for row in read_rows(run.file("texts.jsonl"), Text)]
-    if out.exists() and not overwrite and not _can_be_had_again(out, made[0].path.parent):
-        raise DataRefused(
-            f"{out}: there is a file of this name that `cqa generate` did not write",
-            next_step="choose another --out, or say --overwrite",
-        )
     write_rows(out, rows)
     return len(rows)
+
+
+def refuse_foreign(out: Path, *, overwrite: bool, root: Path | None = None) -> None:
+    """Refuse to replace a file that could not be had again from the run directories.
+
+    Asked before anything is generated. A file whose every row still stands in its run is replaced.
+    """
+    if out.exists() and not overwrite and not _can_be_had_again(out, root or runs_root()):
+        raise DataRefused(
+            f"{shown(out)}: there is a file of this name that `cqa generate` did not write",
+            next_step="choose another --out, or say --overwrite",
+        )
 
 
 def _can_be_had_again(out: Path, root: Path) -> bool:

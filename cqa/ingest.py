@@ -29,7 +29,11 @@ _FILES: dict[str, type[Frozen]] = {
     "annotations.jsonl": Annotation,
     "items.jsonl": Item,
 }
-_TELLING_KEYS = {"turns": "dialogues.jsonl", "reasoning": "annotations.jsonl", "group": "items.jsonl"}
+_TELLING_KEYS = {
+    "turns": "dialogues.jsonl",
+    "reasoning": "annotations.jsonl",
+    "group": "items.jsonl",
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,7 @@ def run(sources: Sequence[Path], root: Path | None = None) -> runs.Run:
             continue
         numbers = _line_numbers(path)
         read[name] += [
-            _Read(row, f"{shown(path)}:{number}")
-            for row, number in zip(rows, numbers, strict=True)
+            _Read(row, f"{shown(path)}:{number}") for row, number in zip(rows, numbers, strict=True)
         ]
     if not problems:  # what does not parse would only be reported a second time
         problems = _cross_check(read)
@@ -207,7 +210,9 @@ def _same_work(title: str) -> str:
 
 
 def _content_hash(read: dict[str, list[_Read]]) -> str:
-    rows = {name: [e.row.model_dump(mode="json") for e in entries] for name, entries in read.items()}
+    rows = {
+        name: [e.row.model_dump(mode="json") for e in entries] for name, entries in read.items()
+    }
     return sha256_of_value(rows)
 
 
@@ -232,7 +237,5 @@ def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
             "items_factual": groups["factual"],
             "works_benchmark": len({item.work for item in items}),
         },
-        outputs={
-            name: sha256_of(ingested.file(name)) for name, entries in read.items() if entries
-        },
+        outputs={name: sha256_of(ingested.file(name)) for name, entries in read.items() if entries},
     )

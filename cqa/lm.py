@@ -70,9 +70,7 @@ class LanguageModel:
     def __post_init__(self) -> None:
         self._body, self._head = _body_and_head(self.model, self.device)
 
-    def traces(
-        self, pieces: Sequence[Piece], *, tokens_per_pass: int | None = None
-    ) -> list[Trace]:
+    def traces(self, pieces: Sequence[Piece], *, tokens_per_pass: int | None = None) -> list[Trace]:
         """The trace of each piece. Identical pieces are computed once.
 
         Pieces are sorted by length and cut into passes of at most `tokens_per_pass` tokens,

@@ -35,9 +35,7 @@ def progress(label: str) -> Iterator[Tell]:
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(label, total=None, note="")
-            yield lambda done, total, note: bar.update(
-                task, completed=done, total=total, note=note
-            )
+            yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
         return
     last = time.monotonic()
 

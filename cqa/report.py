@@ -104,7 +104,7 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
                 f"{before.id} and {after.id} cannot be compared: their {name} differ",
                 next_step="score both models on the same file with the same --pool",
             )
-    parents = [runs.read((after.path.parent / name)) for name in after.record["parents"]]
+    parents = [runs.read(after.path.parent / name) for name in after.record["parents"]]
     trained = next((run for run in parents if run and run.record["stage"] == "train"), None)
     what = runs.Spec(
         stage="report",
@@ -234,7 +234,8 @@ def _model(comparison: Comparison, one: Tuned) -> dict[str, Any]:
         },
         "brackets": {name: asdict(value) for name, value in comparison.brackets.items()},
         "difference_said": (
-            "literary − factual " + analysis.said(comparison.difference.interval)
+            "literary − factual "
+            + analysis.said(comparison.difference.interval)
             + f", p = {_n(comparison.difference.test.p, 3)}"
             if comparison.difference
             else "no factual group to compare with"

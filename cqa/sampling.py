@@ -58,7 +58,10 @@ class GumbelNoise(LogitsProcessor):
         """scores: (B, V) -> (B, V)."""
         # Drawn on the CPU in any case: the same text on every device.
         noise = torch.stack(
-            [torch.rand(scores.shape[1], generator=g, dtype=torch.float64) for g in self._generators]
+            [
+                torch.rand(scores.shape[1], generator=g, dtype=torch.float64)
+                for g in self._generators
+            ]
         )
         gumbel = -torch.log(-torch.log(noise.clamp_min(1e-300)))
         return scores + gumbel.to(scores.device, scores.dtype)

@@ -94,8 +94,9 @@ def run(
         for number, block in enumerate(_blocks(texts())):
             if number < blocks_done:
                 continue
-            plans = [plan(t, row_id(t), pool, lm.tokenizer, lm.window, config.mismatched)
-                     for t in block]
+            plans = [
+                plan(t, row_id(t), pool, lm.tokenizer, lm.window, config.mismatched) for t in block
+            ]
             traces = _traces(lm, plans)
             scores = [
                 _score(text, p, t, judge, judge_identity)
@@ -252,9 +253,7 @@ def _traces(
     return traces
 
 
-def _score(
-    text: Text, p: Plan, traces: dict[str, Trace], judge: str, judge_identity: str
-) -> Score:
+def _score(text: Text, p: Plan, traces: dict[str, Trace], judge: str, judge_identity: str) -> Score:
     values, reasons = quantities(evidence(text, p, traces))
     flags = []
     if text.brief and any(

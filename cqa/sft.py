@@ -272,4 +272,3 @@ def _save(trainer: SFTTrainer, job: Job) -> None:
     job.tokenizer.raw.save_pretrained(part)
     trainer.state.save_to_json(str(part / "trainer_state.json"))
     part.rename(result)
-

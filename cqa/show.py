@@ -75,15 +75,22 @@ def texts(made: Sequence[Run], out: Path, rows: int, as_json: bool) -> None:
     print(f"{rows} rows in {shown(out)}")  # noqa: T201
 
 
-def scores(run: Run, as_json: bool) -> None:
-    """Means by source and group."""
-    summary = run.record["headline"]
+def scores(scored: Sequence[Run], as_json: bool) -> None:
+    """Means by source and group, for each scoring."""
     if as_json:
-        as_json_object({**run.record, "path": str(run.path)})
+        found = [{**run.record, "path": str(run.path)} for run in scored]
+        as_json_object(found[0] if len(found) == 1 else {"runs": found})
         return
+    for run in scored:
+        _scoring(run)
+
+
+def _scoring(run: Run) -> None:
+    summary = run.record["headline"]
     groups = summary["groups"]
     names = [name for name in groups[0] if f"{name}_scored" in groups[0]]
-    table = Table(title=f"judge {run.record['config']['judge']}, {summary['dtype']}", box=None)
+    judge = run.record["config"]["judge"]
+    table = Table(title=f"{run.record['label']}: judge {judge}, {summary['dtype']}", box=None)
     table.add_column("texts")
     table.add_column("n", justify="right")
     for name in names:
@@ -210,8 +217,10 @@ def _result(row: Mapping[str, Any]) -> str:
     if "sentence" in headline:
         return headline["sentence"]
     plain = {k: v for k, v in headline.items() if isinstance(v, int | float | str)}
-    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                     for name, value in plain.items())
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in plain.items()
+    )
 
 
 def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:

@@ -13,6 +13,7 @@ from cqa import generate, ingest, model_ref, runs, score, train
 from cqa.conditions import PoolBrief, pool_of
 from cqa.config import ArmConfig, Experiment
 from cqa.errors import CqaError
+from cqa.files import sha256_of_rows
 from cqa.paths import shipped
 from cqa.progress import Tell, progress, say
 
@@ -103,7 +104,7 @@ class Study:
             config,
             subject,
             adapter_hash,
-            data=generate.items_hash(self.data.items),
+            data=sha256_of_rows(self.data.items),
             pool=self.pool,
             label=tuned.label if tuned else "base",
             parents=[self.ingested.id, *parents],

@@ -159,9 +159,7 @@ def _write_result(
     trained.tell(outputs={f"{kind}/{weights.name}": sha256_of(weights)})
 
 
-def _card(
-    trained: runs.Run, config: TrainConfig, model: Model, data: DataSet, spent: dict
-) -> str:
+def _card(trained: runs.Run, config: TrainConfig, model: Model, data: DataSet, spent: dict) -> str:
     """The model card of an adapter or model, with its data, recipe and bill."""
     licences = sorted({a.rights.licence for a in data.annotations})
     sources = sorted({a.rights.source for a in data.annotations})

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from cqa.overlap import longest_shared_run, words
 
 # The marks of the appreciation form (examples.judgement) and of a dialogue transcript.
-_ANALYSIS = re.compile(r"^\s*(?:Craft|Intent|Audience|Reality|Not|Decision|Judgement|[BC]\d*):", re.M)
+_ANALYSIS = re.compile(
+    r"^\s*(?:Craft|Intent|Audience|Reality|Not|Decision|Judgement|[BC]\d*):", re.M
+)
 
 
 @dataclass(frozen=True)

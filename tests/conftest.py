@@ -217,4 +217,3 @@ margin = 0.05
     path = folder / "small.toml"
     path.write_text(text + changes.get("more", ""), "utf-8")
     return path
-

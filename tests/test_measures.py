@@ -57,9 +57,7 @@ def test_shapley_values_of_a_game_with_a_known_answer():
         return float("left" in coalition and bool(coalition & {"right 1", "right 2"}))
 
     players = ["left", "right 1", "right 2"]
-    value = {
-        frozenset(p for i, p in enumerate(players) if mask >> i & 1): 0.0 for mask in range(8)
-    }
+    value = {frozenset(p for i, p in enumerate(players) if mask >> i & 1): 0.0 for mask in range(8)}
     value = {coalition: worth(coalition) for coalition in value}
     found = shapley(value, players)
     assert found == pytest.approx({"left": 2 / 3, "right 1": 1 / 6, "right 2": 1 / 6})

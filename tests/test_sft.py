@@ -41,9 +41,7 @@ def job(tiny_model, rows, folder: Path, *, limits=None, config=None, seed=0, dev
         largest_step_tokens=sum(sorted((len(r.ids) for r in learn), reverse=True)[:4]),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    return sft.Job(
-        model, tokenizer, learn, list(dev), config, seed, pace, folder, lambda *_: None
-    )
+    return sft.Job(model, tokenizer, learn, list(dev), config, seed, pace, folder, lambda *_: None)
 
 
 def weights(folder: Path) -> dict:
@@ -90,7 +88,9 @@ def test_a_training_cut_off_after_an_epoch_goes_on_to_the_same_weights(
     sft.fit(job(tiny_model, rows, tmp_path / "whole", config=config))
     # As a kill leaves it: the first epoch's checkpoint, half of the second, no result.
     checkpoints = tmp_path / "cut" / "checkpoints"
-    shutil.copytree(tmp_path / "whole" / "checkpoints" / "checkpoint-3", checkpoints / "checkpoint-3")
+    shutil.copytree(
+        tmp_path / "whole" / "checkpoints" / "checkpoint-3", checkpoints / "checkpoint-3"
+    )
     (checkpoints / "checkpoint-6").mkdir()
     outcome = sft.fit(job(tiny_model, rows, tmp_path / "cut", config=config))
     assert outcome.steps == 9

@@ -97,10 +97,16 @@ def test_what_was_interrupted_goes_on_and_what_failed_stays_in_the_table(
     except RuntimeError:
         pass
     failed = [
-        row for row in json.loads(cqa("table", "--json").stdout)["runs"] if row["status"] == "failed"
+        row
+        for row in json.loads(cqa("table", "--json").stdout)["runs"]
+        if row["status"] == "failed"
     ]
     assert [row["reason"] for row in failed] == ["RuntimeError: the device fell off"]
-    kept = {p: p.read_bytes() for p in workplace.glob("runs/*/run.json") if "failed" not in p.read_text()}
+    kept = {
+        p: p.read_bytes()
+        for p in workplace.glob("runs/*/run.json")
+        if "failed" not in p.read_text()
+    }
 
     monkeypatch.setattr(sampling, "write", real)
     assert cqa("run", str(file)).exit_code == 0

@@ -1,0 +1,93 @@
+"""`cqa generate`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cqa.cli import options, wiring
+from cqa.cli.app import command
+from cqa.errors import UsageRefused
+
+
+@command("cqa generate --out outputs.jsonl")
+def generate(
+    items: Annotated[
+        Path | None, typer.Argument(help="Benchmark items to write for (default: shipped).")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Where the texts go.")] = Path("outputs.jsonl"),
+    model: options.Model = "embedded",
+    adapter: options.Adapter = None,
+    samples: Annotated[int, typer.Option(min=1, help="Texts per item and model.")] = 1,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest text.")] = 64,
+    temperature: Annotated[float, typer.Option(help="Of the softmax.")] = 1.0,
+    min_p: Annotated[float, typer.Option(help="Least share of the likeliest token.")] = 0.1,
+    dtype: options.Dtype = "float32",
+    seed: options.Seed = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    experiment: options.ExperimentFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write texts with the base model and the adapter, for the same briefs with the same seeds.
+
+    Without --adapter the newest adapter of the same model is taken, or the base model alone if
+    there is none.
+    """
+    from cqa import generate as stage
+    from cqa import model_ref, show
+    from cqa.config import GenerateConfig, validated
+    from cqa.files import read_rows
+    from cqa.paths import BENCHMARK_ITEMS, shipped
+    from cqa.progress import progress, say
+    from cqa.types import Item
+
+    stage.refuse_foreign(out, overwrite=overwrite)
+    if experiment:
+        wiring.refuse_both("items", items)
+        study = wiring.study(experiment)
+        made = [study.texts(one) for one in [None, *study.tuned]]
+    else:
+        given = {
+            "samples": samples,
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "min_p": min_p,
+            "dtype": dtype,
+        }
+        config = validated(GenerateConfig, given, "options")
+        rows = read_rows(items or shipped(BENCHMARK_ITEMS), Item)
+        base = model_ref.find(model)
+        writers = [wiring.Tuned("base", model_ref.Subject(base))]
+        if found := wiring.tuned(adapter or "latest", base):
+            writers.append(found)
+        elif adapter:
+            raise UsageRefused(f"no finished training of {base.name}", next_step="cqa train")
+        else:
+            say("no adapter yet: writing with the base model alone (`cqa train` makes one)")
+        made = []
+        for writer in writers:
+            subject = writer.subject
+            what = stage.spec(
+                config,
+                subject.model,
+                subject.adapter_sha256,
+                rows,
+                seed=seed,
+                label=writer.label,
+                parents=writer.parents,
+            )
+            with progress(f"generate {writer.label}") as tell:
+                made.append(
+                    stage.run(
+                        what,
+                        config,
+                        rows,
+                        load=lambda s=subject: wiring.load(s.model, s.adapter, config.dtype),
+                        tell=tell,
+                    )
+                )
+    written = stage.deliver(made, out)
+    show.texts(made, out, written, as_json)
+    show.hint(f"cqa score {out}", as_json)

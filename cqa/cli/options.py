@@ -1,0 +1,28 @@
+"""Options that mean the same thing in every command, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Model = Annotated[
+    str, typer.Option("--model", help="embedded, a local folder, or a Hub id org/name@revision.")
+]
+Judge = Annotated[
+    str, typer.Option("--judge", help="The model that scores: embedded, a folder, or a Hub id.")
+]
+Adapter = Annotated[
+    str | None,
+    typer.Option("--adapter", help="A PEFT adapter folder, a train run, or `latest`."),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.")]
+ExperimentFile = Annotated[
+    Path | None, typer.Option("--experiment", help="Take everything from this experiment file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float64"],
+    typer.Option("--dtype", help="What the weights are computed in."),
+]

@@ -1,0 +1,38 @@
+"""`cqa report`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cqa.cli import options, wiring
+from cqa.cli.app import command
+
+
+@command("cqa report")
+def report(
+    base: Annotated[
+        str | None, typer.Argument(help="Score run of the base model (default: the newest).")
+    ] = None,
+    tuned: Annotated[
+        str | None, typer.Argument(help="Score run of the tuned model (default: the newest).")
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Bits per token; a smaller change does not matter.", min=1e-6)
+    ] = 0.05,
+    out: Annotated[Path | None, typer.Option("--out", help="Copy the HTML report here.")] = None,
+    experiment: options.ExperimentFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Base against tuned, paired by item: one sentence, the effects, their intervals, the cost."""
+    from cqa import report as stage
+    from cqa import show
+
+    if experiment:
+        wiring.refuse_both("runs", base or tuned)
+        run = stage.of_study(wiring.study(experiment))
+    else:
+        run = stage.of_runs(base, tuned, margin=margin)
+    show.report(run, out, as_json)

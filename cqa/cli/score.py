@@ -1,0 +1,106 @@
+"""`cqa score`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cqa.cli import options, wiring
+from cqa.cli.app import command
+from cqa.errors import DataRefused, UsageRefused
+
+
+@command("cqa score outputs.jsonl")
+def score(
+    file: Annotated[
+        Path | None, typer.Argument(help="JSON lines with `text` and, if any, context and brief.")
+    ] = None,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Score the benchmark's own texts and foils.")
+    ] = False,
+    judge: options.Judge = "embedded",
+    adapter: options.Adapter = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(help="Rows whose briefs serve as mismatched ones (default: the benchmark)."),
+    ] = None,
+    mismatched: Annotated[int, typer.Option(min=1, max=15, help="Mismatched briefs a text.")] = 3,
+    noise_floor: Annotated[
+        bool, typer.Option("--noise-floor", help="Score a quarter again, otherwise batched.")
+    ] = False,
+    dtype: options.Dtype = "float32",
+    out: Annotated[Path | None, typer.Option("--out", help="Copy the scores here.")] = None,
+    experiment: options.ExperimentFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Score texts with a fixed judge: surprise, residual, gain, specific gain and all the others.
+
+    Everything is in bits; what a row does not carry is null, with the reason.
+    """
+    from cqa import model_ref, show
+    from cqa import score as stage
+    from cqa.conditions import pool_of
+    from cqa.config import ScoreConfig, validated
+    from cqa.files import read_rows, sha256_of, sha256_of_rows, write_rows
+    from cqa.paths import BENCHMARK_ITEMS, shipped
+    from cqa.progress import progress
+    from cqa.types import Item, Text
+
+    if experiment:
+        wiring.refuse_both("a file", file)
+        study = wiring.study(experiment)
+        scored = [study.benchmark_scores(one) for one in [None, *study.tuned]]
+        scored += [study.text_scores(one) for one in [None, *study.tuned]]
+        show.scores(scored, as_json)
+        return
+    if benchmark == (file is not None):
+        raise UsageRefused(
+            "nothing to score" if file is None else "a file and --benchmark at once",
+            next_step="cqa score outputs.jsonl, or cqa score --benchmark",
+        )
+    given = {"mismatched": mismatched, "dtype": dtype, "noise_floor": noise_floor}
+    config = validated(ScoreConfig, given, "options")
+    items = read_rows(shipped(BENCHMARK_ITEMS), Item)
+    if file is None:
+        texts, data, label = stage.as_texts(items), sha256_of_rows(items), "base"
+    else:
+        _refuse_absent(file)
+        texts, data, label = stage.read_texts(file), sha256_of(file), file.stem
+    briefs = pool_of(read_rows(pool, Text) if pool else stage.as_texts(items))
+    base = model_ref.find(judge)
+    marker = wiring.Tuned(label, model_ref.Subject(base))
+    if adapter and (found := wiring.tuned(adapter, base)):
+        marker = found
+    elif adapter:
+        raise UsageRefused(f"no finished training of {base.name}", next_step="cqa train")
+    subject = marker.subject
+    what = stage.spec(
+        config,
+        subject.model,
+        subject.adapter_sha256,
+        data=data,
+        pool=briefs,
+        label=marker.label,
+        parents=marker.parents,
+    )
+    with progress(f"score {marker.label}") as tell:
+        run = stage.run(
+            what,
+            config,
+            lambda: texts,
+            len(texts),
+            briefs,
+            load=lambda: wiring.load(subject.model, subject.adapter, config.dtype),
+            tell=tell,
+        )
+    if out:
+        write_rows(out, stage.load_scores(run))
+    show.scores([run], as_json)
+
+
+def _refuse_absent(file: Path) -> None:
+    if not file.exists():
+        hint = "cqa generate writes it" if file.name == "outputs.jsonl" else "check the path"
+        raise DataRefused(f"{file}: no such file", next_step=hint)

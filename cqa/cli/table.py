@@ -1,0 +1,32 @@
+"""`cqa table`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cqa.cli import options
+from cqa.cli.app import command
+
+
+@command("cqa table --csv results.csv")
+def table(
+    csv: Annotated[Path | None, typer.Option("--csv", help="Export every column here.")] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Throw the index away and read every run again.")
+    ] = False,
+    last: Annotated[int, typer.Option(min=1, help="Show so many of the newest runs.")] = 30,
+    as_json: options.Json = False,
+) -> None:
+    """The results table: every run of every command, the failed ones with their reason."""
+    from cqa import show
+    from cqa import table as index
+    from cqa.progress import say
+
+    if rebuild:
+        index.refresh(rebuild=True)
+    if csv:
+        say(f"wrote {index.export_csv(csv)} runs to {csv}")
+    show.table(index.read(), last, as_json)

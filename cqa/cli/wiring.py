@@ -1,0 +1,75 @@
+"""What several commands need to wire: the heavy functions, a study, a tuned model by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cqa.errors import UsageRefused
+
+if TYPE_CHECKING:
+    from cqa.model_ref import Model, Subject
+    from cqa.study import Study
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A model to be used, what it is called, and the runs it came from."""
+
+    label: str
+    subject: Subject
+    parents: tuple[str, ...] = ()
+
+
+def load(model, adapter, dtype):
+    """`cqa.lm.load`, imported when it is called."""
+    from cqa import lm
+
+    return lm.load(model, adapter=adapter, dtype=dtype)
+
+
+def fit(job):
+    """`cqa.sft.fit`, imported when it is called."""
+    from cqa import sft
+
+    return sft.fit(job)
+
+
+def study(path: Path) -> Study:
+    """The study of an experiment file."""
+    from cqa.config import read_experiment
+    from cqa.study import Study
+
+    return Study(read_experiment(path), load, fit)
+
+
+def shipped_sources() -> list[Path]:
+    """The annotations and the benchmark that come with cqa."""
+    from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shipped
+
+    return [shipped(FOUNDING_BATCH), shipped(BENCHMARK_ITEMS)]
+
+
+def tuned(reference: str, base: Model) -> Tuned | None:
+    """What --adapter names: a folder, a train run, or the newest one of this base model."""
+    from cqa import model_ref
+    from cqa.runs import Run
+    from cqa.study import latest, run_of
+
+    def from_run(run: Run) -> Tuned:
+        return Tuned(run.record["label"], model_ref.subject(base, run.path), (run.id,))
+
+    if reference == "latest":
+        found = latest("train", lambda run: run.record["inputs"]["model"] == base.sha256)
+        return from_run(found) if found else None
+    folder = Path(reference).expanduser()
+    if folder.is_dir() and not (folder / "run.json").exists():
+        return Tuned(folder.resolve().name, model_ref.subject(base, folder))
+    return from_run(run_of(reference))
+
+
+def refuse_both(name: str, value: Any) -> None:
+    """An experiment file says everything; a second source would be ignored in silence."""
+    if value:
+        raise UsageRefused(f"{name} and --experiment at once", next_step="leave one of them out")
