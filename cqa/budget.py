@@ -13,14 +13,20 @@ from cqa.errors import UsageRefused
 
 _AMOUNT = re.compile(r"^(\d+(?:\.\d+)?)\s*([a-z][a-z-]*)$")
 
-_DEVICE_SECONDS = {"gpu-second": 1.0, "gpu-minute": 60.0, "gpu-hour": 3600.0, "gpu-day": 86400.0}
-_SECONDS = {
-    **dict.fromkeys(("s", "sec", "second"), 1.0),
-    **dict.fromkeys(("m", "min", "minute"), 60.0),
-    **dict.fromkeys(("h", "hour"), 3600.0),
+_UNITS = {
+    "gpu-second": ("device_seconds", 1.0),
+    "gpu-minute": ("device_seconds", 60.0),
+    "gpu-hour": ("device_seconds", 3600.0),
+    "gpu-day": ("device_seconds", 86400.0),
+    **dict.fromkeys(("s", "sec", "second"), ("wall_seconds", 1.0)),
+    **dict.fromkeys(("m", "min", "minute"), ("wall_seconds", 60.0)),
+    **dict.fromkeys(("h", "hour"), ("wall_seconds", 3600.0)),
+    "token": ("tokens", 1.0),
+    "ktoken": ("tokens", 1e3),
+    "mtoken": ("tokens", 1e6),
+    "epoch": ("epochs", 1.0),
 }
-_TOKENS = {"token": 1.0, "ktoken": 1e3, "mtoken": 1e6}
-_EPOCHS = {"epoch": 1.0}
+"""Unit -> the ceiling it belongs to, and how many of that ceiling's own unit it is."""
 
 GRAMMAR = "2gpu-hours, 90s, 30min, 1h, 300ktokens, 5epochs, or several joined with commas"
 
@@ -67,15 +73,13 @@ def parse(text: str) -> Budget:
     for part in text.lower().replace("_", "-").split(","):
         match = _AMOUNT.match(part.strip())
         unit = match[2] if match else ""
-        for kind, units in _KINDS.items():
-            known = unit if unit in units else unit.removesuffix("s")
-            if match and known in units:
-                break
-        else:
+        singular = unit if unit in _UNITS else unit.removesuffix("s")
+        if match is None or singular not in _UNITS:
             raise UsageRefused(
                 f"--budget {text!r}: {part.strip()!r} is not understood", next_step=f"say {GRAMMAR}"
             )
-        amount = float(match[1]) * units[known]
+        kind, size = _UNITS[singular]
+        amount = float(match[1]) * size
         if amount <= 0:
             raise UsageRefused(
                 f"--budget {text!r}: {part.strip()!r} leaves nothing to spend",
@@ -91,10 +95,3 @@ def parse(text: str) -> Budget:
         found["tokens"] = int(found["tokens"])
     return Budget(**found)
 
-
-_KINDS = {
-    "device_seconds": _DEVICE_SECONDS,
-    "wall_seconds": _SECONDS,
-    "tokens": _TOKENS,
-    "epochs": _EPOCHS,
-}

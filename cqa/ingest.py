@@ -1,4 +1,4 @@
-"""`cqa ingest`: annotations and benchmark items -> one validated, hashed data set, split by work."""
+"""`cqa ingest`: annotations and items -> one validated, hashed data set, split by work."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cqa.files import (
     read_json,
     read_rows,
     sha256_of,
+    sha256_of_rows,
     sha256_of_value,
     write_json,
     write_rows,
@@ -210,10 +211,9 @@ def _same_work(title: str) -> str:
 
 
 def _content_hash(read: dict[str, list[_Read]]) -> str:
-    rows = {
-        name: [e.row.model_dump(mode="json") for e in entries] for name, entries in read.items()
-    }
-    return sha256_of_value(rows)
+    return sha256_of_value(
+        {name: sha256_of_rows(entry.row for entry in entries) for name, entries in read.items()}
+    )
 
 
 def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:

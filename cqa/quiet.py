@@ -21,6 +21,4 @@ def libraries() -> None:
     for name, value in _SETTINGS.items():
         os.environ[name] = value
     # TRL sets the old name of this setting to True, so it has to be set back under that name.
-    warnings.filterwarnings(
-        "ignore", message=r"`(is_)?gradient_checkpointing`", module="transformers"
-    )
+    warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing`", FutureWarning)

@@ -57,11 +57,9 @@ class GumbelNoise(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """scores: (B, V) -> (B, V)."""
         # Drawn on the CPU in any case: the same text on every device.
+        width = scores.shape[1]
         noise = torch.stack(
-            [
-                torch.rand(scores.shape[1], generator=g, dtype=torch.float64)
-                for g in self._generators
-            ]
+            [torch.rand(width, generator=g, dtype=torch.float64) for g in self._generators]
         )
         gumbel = -torch.log(-torch.log(noise.clamp_min(1e-300)))
         return scores + gumbel.to(scores.device, scores.dtype)
@@ -76,7 +74,7 @@ def write(
     temperature: float,
     min_p: float,
 ) -> list[Continuation]:
-    """Continue a batch of prompts. Padding is on the left, masked, so rows do not see each other."""
+    """Continue a batch of prompts. Padding is on the left and masked; rows do not see each other."""
     raw = lm.tokenizer.raw
     end = raw.eos_token_id
     pad = raw.pad_token_id if raw.pad_token_id is not None else end

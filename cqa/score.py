@@ -1,4 +1,4 @@
-"""`cqa score`: texts and a fixed judge -> the quantities of each text, with the traces behind them."""
+"""`cqa score`: texts and a fixed judge -> the quantities of each text, and the traces behind."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What happened to the writing itself: endings, diversity, lock-in, copying. Counts, not verdicts."""
+"""What happened to the writing: endings, diversity, lock-in, copying. Counts, not verdicts."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from cqa.overlap import longest_shared_run, words
 
 # The marks of the appreciation form (examples.judgement) and of a dialogue transcript.
 _ANALYSIS = re.compile(
-    r"^\s*(?:Craft|Intent|Audience|Reality|Not|Decision|Judgement|[BC]\d*):", re.M
+    r"^\s*(?:Craft|Intent|Audience|Reality|Not|Decision|Judgement|[BC]\d*):", re.MULTILINE
 )
 
 
@@ -36,7 +37,7 @@ class Writing:
 def describe(texts: Sequence[str], ended: Sequence[bool], trained_on: Sequence[str]) -> Writing:
     """The facts about a set of texts; `trained_on` are the passages of the annotations."""
     written = [words(text) for text in texts]
-    pairs = [pair for text in written for pair in zip(text, text[1:], strict=False)]
+    pairs = [pair for text in written for pair in itertools.pairwise(text)]
     joined = "\n".join(texts).encode("utf-8")
     return Writing(
         texts=len(texts),

@@ -52,7 +52,7 @@ def test_specific_gain_is_the_gain_over_the_mean_gain_of_mismatched_briefs():
 
 
 def test_shapley_values_of_a_game_with_a_known_answer():
-    # glove game (Shapley 1953 in every textbook): a left glove and two right ones; a pair is worth 1
+    # the glove game of the textbooks: one left glove and two right ones, a pair is worth 1
     def worth(coalition):
         return float("left" in coalition and bool(coalition & {"right 1", "right 2"}))
 

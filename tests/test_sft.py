@@ -88,9 +88,8 @@ def test_a_training_cut_off_after_an_epoch_goes_on_to_the_same_weights(
     sft.fit(job(tiny_model, rows, tmp_path / "whole", config=config))
     # As a kill leaves it: the first epoch's checkpoint, half of the second, no result.
     checkpoints = tmp_path / "cut" / "checkpoints"
-    shutil.copytree(
-        tmp_path / "whole" / "checkpoints" / "checkpoint-3", checkpoints / "checkpoint-3"
-    )
+    first = tmp_path / "whole" / "checkpoints" / "checkpoint-3"
+    shutil.copytree(first, checkpoints / "checkpoint-3")
     (checkpoints / "checkpoint-6").mkdir()
     outcome = sft.fit(job(tiny_model, rows, tmp_path / "cut", config=config))
     assert outcome.steps == 9
