@@ -186,7 +186,7 @@ def sentence(comparison: Comparison, cost: str) -> str:
     if control is None or comparison.control is None:
         parts.append("no factual control")
     elif comparison.control.holds:
-        parts.append(f"control unmoved within ±{found.margin:g} ({said(control.interval)})")
+        parts.append(f"control unmoved within ±{found.margin:g}, {said(control.interval)}")
     else:
         parts.append(f"control {said(control.interval)}, not shown to be unmoved")
     return "; ".join([*parts, f"cost {cost}"]) + "."

@@ -54,13 +54,17 @@ class Budget:
             said.append(f"{self.epochs:g} epochs")
         return "at most " + " and ".join(said) if said else "no limit"
 
-    def seconds(self, devices: int = 1) -> float | None:
-        """The ceiling on elapsed seconds that wall time and device time give together."""
-        limits = [self.wall_seconds]
+    def seconds_left(self, *, wall: float, device: float, devices: int = 1) -> float:
+        """Seconds until the first ceiling on time is reached; infinite where there is none.
+
+        wall: seconds of wall time spent; device: device-seconds spent, over all `devices`.
+        """
+        left = [float("inf")]
+        if self.wall_seconds is not None:
+            left.append(self.wall_seconds - wall)
         if self.device_seconds is not None:
-            limits.append(self.device_seconds / devices)
-        known = [limit for limit in limits if limit is not None]
-        return min(known) if known else None
+            left.append((self.device_seconds - device) / devices)
+        return min(left)
 
 
 def parse(text: str) -> Budget:

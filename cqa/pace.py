@@ -27,9 +27,11 @@ class Pace:
     largest_step_tokens: int
     """Tokens of the largest optimiser step that the data allow."""
     devices: int = 1
-    seconds_before: float = 0.0
-    """Spent by earlier attempts at this run."""
-    saving_seconds: float = 0.5
+    wall_before: float = 0.0
+    """Seconds of wall time before this attempt began: earlier attempts, start of the process."""
+    device_before: float = 0.0
+    """Device-seconds of earlier attempts."""
+    saving_seconds: float = 1.0
     """Kept back for writing the result."""
 
     def __post_init__(self) -> None:
@@ -47,11 +49,10 @@ class Pace:
         """
         if step < 1:
             return
-        limit = self.budget.seconds(self.devices)
-        if limit is not None and (step >= MEASURED_STEPS or self.seconds_left(seconds) <= 0):
+        left = self.seconds_left(seconds)
+        if left < float("inf") and (step >= MEASURED_STEPS or left <= 0):
             pace = max(1e-9, _MARGIN * stepping_seconds / step)
-            more = int(max(0.0, self.seconds_left(seconds)) / pace)
-            self.total_steps = min(self.total_steps, step + more)
+            self.total_steps = min(self.total_steps, step + int(max(0.0, left) / pace))
         if self.budget.tokens is not None:
             left = self.budget.tokens - tokens
             mean = tokens / step
@@ -62,10 +63,12 @@ class Pace:
 
     def seconds_left(self, seconds: float) -> float:
         """Seconds until the budget is spent, `seconds` into this attempt; infinite without one."""
-        limit = self.budget.seconds(self.devices)
-        if limit is None:
-            return float("inf")
-        return limit - self.seconds_before - seconds - self.saving_seconds
+        left = self.budget.seconds_left(
+            wall=self.wall_before + seconds,
+            device=self.device_before + seconds * self.devices,
+            devices=self.devices,
+        )
+        return left - self.saving_seconds
 
     def learning_rate_share(self, step: int, warmup_ratio: float) -> float:
         """Linear warm-up, then linear decay to 0 at the end of the plan; share of the peak."""

@@ -201,8 +201,16 @@ def _directory(spec: Spec, root: Path | None) -> Path:
 
 
 def _attempts(path: Path) -> list[dict[str, Any]]:
+    """The attempts so far. One that was killed is taken to have lasted to its last sign of life."""
     earlier = read(path)
-    return list(earlier.record["attempts"]) if earlier else []
+    if earlier is None:
+        return []
+    attempts = [dict(attempt) for attempt in earlier.record["attempts"]]
+    if attempts[-1]["ended"] is None:
+        written = [file.stat().st_mtime for file in path.rglob("*") if file.is_file()]
+        began = datetime.fromisoformat(attempts[-1]["started"]).timestamp()
+        attempts[-1]["seconds"] = round(max(0.0, max(written) - began), 3)
+    return attempts
 
 
 def _end(run: Run, clock: float) -> None:

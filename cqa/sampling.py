@@ -74,7 +74,7 @@ def write(
     temperature: float,
     min_p: float,
 ) -> list[Continuation]:
-    """Continue a batch of prompts. Padding is on the left and masked; rows do not see each other."""
+    """Continue a batch of prompts. Padding stands left and is masked: rows do not see each other."""
     raw = lm.tokenizer.raw
     end = raw.eos_token_id
     pad = raw.pad_token_id if raw.pad_token_id is not None else end

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from cqa.doctor import Check
     from cqa.runs import Run
 
+_HEADINGS = {
+    "surprise_bits_per_token": "surprise",
+    "residual_bits_per_token": "residual",
+    "gain_bits_per_token": "gain",
+    "gain_share": "gain share",
+    "specific_gain_bits_per_token": "specific gain",
+    "contrast_bits_per_token": "contrast",
+    "gain_bits_per_byte": "gain, bits per byte",
+}
+
 _PIPE_WIDTH = 160
 """Columns where stdout is not a terminal: tables stay whole lines that can be searched."""
 
@@ -90,11 +100,12 @@ def _scoring(run: Run) -> None:
     groups = summary["groups"]
     names = [name for name in groups[0] if f"{name}_scored" in groups[0]]
     judge = run.record["config"]["judge"]
-    table = Table(title=f"{run.record['label']}: judge {judge}, {summary['dtype']}", box=None)
+    title = f"{run.record['label']}, judge {judge}, {summary['dtype']}; bits per token"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("texts")
     table.add_column("n", justify="right")
     for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(_HEADINGS.get(name, name), justify="right")
     for row in groups:
         cells = []
         for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -48,10 +49,15 @@ def run(
     fit: Callable[[Job], Outcome],
     tell: Tell,
     root: Path | None = None,
+    started: float | None = None,
 ) -> runs.Run:
-    """Train, or say that it was done. A budget that cut the work short leaves a usable result."""
+    """Train, or say that it was done. A budget that cut the work short leaves a usable result.
+
+    A budget of wall time counts from `started`, a reading of time.monotonic() (default: now).
+    """
     if done := runs.find(what, root):
         return done
+    started = time.monotonic() if started is None else started
     from cqa.lm import load_tokenizer
     from cqa.sft import Job
 
@@ -88,7 +94,7 @@ def run(
                 dev=dev,
                 config=config,
                 seed=what.seed or 0,
-                pace=_pace(config, learn, limits, trained),
+                pace=_pace(config, learn, limits, trained, started),
                 folder=trained.path,
                 tell=tell,
             )
@@ -106,16 +112,22 @@ def shown(example: Example) -> str:
 
 
 def _pace(
-    config: TrainConfig, learn: list[Tokens], limits: budgets.Budget, trained: runs.Run
+    config: TrainConfig,
+    learn: list[Tokens],
+    limits: budgets.Budget,
+    trained: runs.Run,
+    started: float,
 ) -> Pace:
     steps_per_epoch = -(-len(learn) // config.batch_size)
+    earlier = sum(attempt.get("seconds") or 0.0 for attempt in trained.record["attempts"][:-1])
     longest = sorted((len(row.ids) for row in learn), reverse=True)
     return Pace(
         budget=limits,
         total_steps=config.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
         largest_step_tokens=sum(longest[: config.batch_size]),
-        seconds_before=sum(a.get("seconds") or 0.0 for a in trained.record["attempts"][:-1]),
+        wall_before=earlier + time.monotonic() - started,
+        device_before=earlier,
     )
 
 

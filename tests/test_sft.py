@@ -183,7 +183,7 @@ def test_a_budget_spent_before_the_first_step_is_refused(tiny_model, rows, tmp_p
     from cqa import sft
 
     work = job(tiny_model, rows, tmp_path, limits=parse("10s"))
-    work.pace.seconds_before = 60
+    work.pace.wall_before = 60
     with pytest.raises(BudgetTooSmall, match="before the first step"):
         sft.fit(work)
     assert not (tmp_path / "result").exists()

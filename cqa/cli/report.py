@@ -21,7 +21,7 @@ def report(
     ] = None,
     margin: Annotated[
         float, typer.Option(help="Bits per token; a smaller change does not matter.", min=1e-6)
-    ] = 0.05,
+    ] = 0.01,
     out: Annotated[Path | None, typer.Option("--out", help="Copy the HTML report here.")] = None,
     experiment: options.ExperimentFile = None,
     as_json: options.Json = False,

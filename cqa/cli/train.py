@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cqa import PROCESS_STARTED
 from cqa.cli import options, wiring
 from cqa.cli.app import command
 from cqa.errors import EXIT_CUT_SHORT, UsageRefused
@@ -68,7 +69,15 @@ def train(
     label = f"{'shuffled' if shuffled else 'annotations'}-s{seed}"
     what = stage.spec(config, base, ingested, seed=seed, budget=budget, label=label)
     with progress(f"train {label}") as tell:
-        run = stage.run(what, config, base, ingest.load(ingested), fit=wiring.fit, tell=tell)
+        run = stage.run(
+            what,
+            config,
+            base,
+            ingest.load(ingested),
+            fit=wiring.fit,
+            tell=tell,
+            started=PROCESS_STARTED,
+        )
     show.run(run, as_json)
     show.hint(f"cqa score --benchmark --adapter {run.id}", as_json)
     if run.record["status"] == "cut short":

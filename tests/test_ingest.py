@@ -1,0 +1,229 @@
+"""Ingest through the command line: what ships is valid, what is wrong is refused whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import annotation, dialogue, items, read_rows, write_rows
+
+from cqa.ingest import split_by_work
+
+
+def ingested(cqa, *sources: Path | str) -> dict:
+    result = cqa("ingest", *map(str, sources), "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def split(record: dict) -> dict[str, str]:
+    return json.loads((Path(record["path"]) / "split.json").read_text("utf-8"))
+
+
+def change(file: Path, number: int, edit: Callable[[dict], object]) -> None:
+    """Edit row `number`, from 0."""
+    rows = read_rows(file)
+    edit(rows[number])
+    write_rows(file, rows)
+
+
+def refused(cqa, workplace: Path, *sources: Path | str) -> list[str]:
+    """The lines that a refusal prints, having checked that it left no trace."""
+    before = sorted(workplace.rglob("*"))
+    result = cqa("ingest", *map(str, sources))
+    assert result.exit_code == 3, result.output
+    assert result.stdout == ""
+    assert sorted(workplace.rglob("*")) == before, "nothing is written, not even a runs directory"
+    return result.stderr.removeprefix("cqa: ").splitlines()
+
+
+def test_what_ships_is_valid_and_as_large_as_promised(cqa):
+    facts = ingested(cqa)["headline"]
+    assert facts["annotations"] >= 24
+    assert facts["items_literary"] >= 24
+    assert facts["items_factual"] >= 24
+    assert set(facts["steps_by_kind"]) == {"craft", "intent", "audience", "reality"}
+    # no work is shared between the two sides, nor with the benchmark: ingest would have refused
+    assert facts["works_train"] > facts["works_dev"] > 0
+
+
+def test_a_data_set_is_made_once_and_then_found(cqa, batch, benchmark):
+    first = cqa("ingest", "batch", "items.jsonl")
+    second = cqa("ingest", "batch", "items.jsonl")
+    assert first.stdout.startswith("made ingest-batch-")
+    assert second.stdout.startswith("done already: ingest-batch-")
+
+
+def test_a_broken_row_names_file_and_line_field_what_was_seen_and_what_is_expected(
+    cqa, workplace, batch, benchmark
+):
+    change(batch / "annotations.jsonl", 2, lambda row: row["reasoning"][0].update(kind="mood"))
+    assert refused(cqa, workplace, "batch", "items.jsonl") == [
+        "batch/annotations.jsonl:3: reasoning[0].kind: saw 'mood'; "
+        "expected one of 'craft', 'intent', 'audience' or 'reality'",
+        "  next: mend the lines and run the same command again",
+    ]
+
+
+def test_broken_rows_of_all_files_are_named_at_once(cqa, workplace, batch, benchmark):
+    change(batch / "annotations.jsonl", 0, lambda row: row.pop("decision"))
+    change(batch / "dialogues.jsonl", 5, lambda row: row["exit"].update(by="D"))
+    change(benchmark, 11, lambda row: row.update(foil=row["text"]))
+    told = refused(cqa, workplace, "batch", "items.jsonl")
+    assert [line.split(": saw")[0] for line in told] == [
+        "batch/dialogues.jsonl:6: exit.by",
+        "batch/annotations.jsonl:1: decision",
+        "items.jsonl:12",
+        "  next: mend the lines and run the same command again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda row: row["brief"].pop("reality"), "a brief with all three parts; reality missing"),
+        (lambda row: row.update(load_bearing=[1, 3]), "numbers between 1 and 2, got [3]"),
+        (lambda row: row.update(load_bearing=[0]), "numbers between 1 and 2, got [0]"),
+        (lambda row: row.update(foil=row["passage"] + "\n"), "a foil that differs"),
+        (lambda row: row["reasoning"][0].update(turns=[]), "reasoning[0].turns: saw []"),
+        (lambda row: row["reasoning"][0].update(turns=["c1"]), "a turn label such as B1 or C12"),
+        (lambda row: row["rights"].update(licence=" "), "rights.licence: saw ' '"),
+    ],
+)
+def test_a_judgement_that_is_not_whole_is_refused(cqa, workplace, batch, edit, told):
+    change(batch / "annotations.jsonl", 1, edit)
+    first, _ = refused(cqa, workplace, "batch")
+    assert first.startswith("batch/annotations.jsonl:2: ")
+    assert told in first
+
+
+def test_turns_that_the_dialogue_does_not_have_are_named(cqa, workplace, batch):
+    # the dialogues of the test batch have the turns C1, B1, C2
+    change(
+        batch / "annotations.jsonl", 3, lambda row: row["reasoning"][1].update(turns=["C2", "C9"])
+    )
+    assert refused(cqa, workplace, "batch")[0] == (
+        "batch/annotations.jsonl:4: reasoning[1].turns: saw C9; "
+        "expected turns of dlg-3 (its last is C2)"
+    )
+
+
+def test_a_reason_without_a_turn_of_the_expert_is_refused(cqa, workplace, batch):
+    change(batch / "annotations.jsonl", 3, lambda row: row["reasoning"][0].update(turns=["B1"]))
+    assert refused(cqa, workplace, "batch")[0] == (
+        "batch/annotations.jsonl:4: reasoning[0].turns: saw B1; "
+        "expected at least one turn of the expert, C"
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["C1", "C2"], "turns of both speakers; there is none of B"),
+        (["B1", "B2"], "turns of both speakers; there is none of C"),
+        (["B1", "C1", "C3"], "turns of C numbered 1, 2, 3 ... in order, got [1, 3]"),
+        (["B2", "C1", "B1"], "turns of B numbered 1, 2, 3 ... in order, got [2, 1]"),
+    ],
+)
+def test_a_dialogue_has_two_speakers_whose_turns_are_numbered(cqa, workplace, batch, labels, told):
+    turns = [{"turn": label, "text": "Well."} for label in labels]
+    change(batch / "dialogues.jsonl", 0, lambda row: row.update(turns=turns))
+    assert told in refused(cqa, workplace, "batch")[0]
+
+
+def test_an_annotation_needs_its_dialogue_and_both_are_of_one_work(cqa, workplace, batch):
+    change(batch / "annotations.jsonl", 0, lambda row: row.update(dialogue="dlg-9"))
+    change(batch / "annotations.jsonl", 4, lambda row: row.update(work="Novel 5"))
+    told = refused(cqa, workplace, "batch")
+    assert told[0].startswith("batch/annotations.jsonl:1: dialogue: saw 'dlg-9'")
+    assert told[1] == (
+        "batch/annotations.jsonl:5: work: saw 'Novel 5'; "
+        "expected the work of its dialogue, 'Novel 4'"
+    )
+
+
+@pytest.mark.parametrize("title", ["Novel 2", "novel 2", "NOVEL  2 "])
+def test_a_work_on_both_sides_is_a_leak_and_both_places_are_named(
+    cqa, workplace, batch, benchmark, title
+):
+    change(benchmark, 7, lambda row: row.update(work=title))
+    assert refused(cqa, workplace, "items.jsonl", "batch")[0] == (
+        f"items.jsonl:8: work: saw {title!r}, which batch/annotations.jsonl:3 trains on; "
+        "expected a work of its own (else a leak)"
+    )
+
+
+def test_an_id_that_two_files_share_is_refused(cqa, workplace, batch):
+    write_rows(workplace / "more" / "dialogues.jsonl", [dialogue(0)])
+    assert refused(cqa, workplace, "batch", "more")[0] == (
+        "more/dialogues.jsonl:1: id: saw 'dlg-0', which batch/dialogues.jsonl:1 has already; "
+        "expected an id of its own"
+    )
+
+
+def test_a_file_of_any_name_is_known_by_its_rows(cqa, workplace):
+    write_rows(workplace / "one.jsonl", [dialogue(n) for n in range(2)])
+    write_rows(workplace / "two.jsonl", [annotation(n) for n in range(2)])
+    write_rows(workplace / "three.jsonl", items())
+    facts = ingested(cqa, "three.jsonl", "two.jsonl", "one.jsonl")["headline"]
+    assert (facts["dialogues"], facts["annotations"]) == (2, 2)
+    assert (facts["items_literary"], facts["items_factual"]) == (6, 6)
+
+
+@pytest.mark.parametrize("content", ["", "{}\n", "[]\n", "{\n", '{"text": "a"}\n', "\udcff"])
+def test_a_file_that_is_none_of_the_three_kinds_is_refused(cqa, workplace, content):
+    (workplace / "what.jsonl").write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert refused(cqa, workplace, "what.jsonl")[0].startswith("what.jsonl:1: saw a row that is")
+
+
+def test_a_folder_with_none_of_the_files_is_refused(cqa, workplace):
+    (workplace / "empty").mkdir()
+    assert refused(cqa, workplace, "empty")[0].startswith("empty: none of dialogues.jsonl")
+
+
+def test_neither_the_order_of_files_nor_of_rows_matters_to_the_split(
+    cqa, workplace, batch, benchmark
+):
+    straight = split(ingested(cqa, "batch", "items.jsonl"))
+    other = workplace / "other"
+    for name in ("annotations.jsonl", "dialogues.jsonl"):
+        write_rows(other / name, read_rows(batch / name)[::-1])
+    turned = split(ingested(cqa, other / "annotations.jsonl", benchmark, other / "dialogues.jsonl"))
+    assert turned == straight
+    assert set(straight) == {f"Novel {number}" for number in range(6)}
+    # a fifth of six works is 1.2, so one is held back
+    assert sorted(straight.values()) == ["dev", *["train"] * 5]
+
+
+def test_one_work_written_in_two_ways_stands_on_one_side(cqa, workplace, batch):
+    again = [
+        annotation(n) | {"id": f"again-{n}", "dialogue": f"dlg-{n}", "work": f"NOVEL  {n}"}
+        for n in range(6)
+    ]
+    write_rows(batch / "annotations.jsonl", [*read_rows(batch / "annotations.jsonl"), *again])
+    record = ingested(cqa, "batch")
+    sides = split(record)
+    for number in range(6):
+        own = {sides[work] for work in sides if work.split()[-1] == str(number)}
+        assert len(own) == 1, f"Novel {number} is both trained on and held back"
+    # six works however they are written, and again one of them is held back
+    facts = record["headline"]
+    assert (facts["works_train"], facts["works_dev"]) == (5, 1)
+
+
+def test_the_split_is_by_work_and_a_new_work_moves_at_most_one_other():
+    works = [f"Work {number}" for number in range(60)]
+    for count in range(2, len(works)):
+        before, after = split_by_work(works[:count]), split_by_work(works[: count + 1])
+        moved = [work for work in before if before[work] != after[work]]
+        assert len(moved) <= 1
+        assert "dev" in before.values()
+        assert "train" in before.values()
+    # 60 works: a fifth of them, 12, are held back
+    assert list(split_by_work(works).values()).count("dev") == 12
+
+
+def test_a_single_work_is_trained_on():
+    assert split_by_work(["alone", "alone"]) == {"alone": "train"}

@@ -1,0 +1,192 @@
+"""Keeping to a budget, on a clock made of numbers: the loop below is that of the trainer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pytest
+
+from cqa.budget import Budget
+from cqa.pace import Pace
+
+WARMUP = 0.1
+
+
+@dataclass
+class Trained:
+    """What a simulated training did."""
+
+    steps: int
+    seconds: float
+    tokens: int
+    shares: list[float]
+    """Of the peak learning rate, step by step."""
+    plans: list[int]
+    """Total steps as planned before each step."""
+
+
+def train(pace: Pace, steps: Iterable[tuple[float, int]], *, loading: float = 0.0) -> Trained:
+    """Take steps of (seconds, tokens) for as long as the pace allows."""
+    done = Trained(0, loading, 0, [], [])
+    for seconds, tokens in steps:
+        if pace.seconds_left(done.seconds) <= 0 or done.steps >= pace.total_steps:
+            return done
+        done.plans.append(pace.total_steps)
+        done.shares.append(pace.learning_rate_share(done.steps, WARMUP))
+        done.steps += 1
+        done.seconds += seconds
+        done.tokens += tokens
+        pace.lower_to_fit(done.steps, done.seconds, done.seconds - loading, done.tokens)
+    assert done.steps >= pace.total_steps, "the simulation ran out of steps"
+    return done
+
+
+def plan(budget: Budget, total: int = 100, largest: int = 10, **more: float) -> Pace:
+    return Pace(budget, total, steps_per_epoch=10, largest_step_tokens=largest, **more)
+
+
+def test_without_a_budget_every_planned_step_is_taken():
+    done = train(plan(Budget()), [(1e6, 10)] * 100)
+    assert (done.steps, set(done.plans)) == (100, {100})
+
+
+@pytest.mark.parametrize(
+    ("budget", "devices"),
+    [
+        # 7 s of loading, 100 steps of 2 s, each believed to take 10 % longer: 7 + 220 = 227 s,
+        # and what saving takes
+        (Budget(wall_seconds=230), 1),
+        (Budget(device_seconds=230), 1),
+        (Budget(device_seconds=4 * 230), 4),
+        # 100 steps of 10 tokens, the largest step 10 tokens: exactly 1000
+        (Budget(tokens=1000), 1),
+        (Budget(epochs=10), 1),
+        (Budget(wall_seconds=230, device_seconds=230, tokens=1000, epochs=10), 1),
+    ],
+)
+def test_a_plan_that_fits_is_never_touched(budget, devices):
+    done = train(plan(budget, devices=devices), [(2.0, 10)] * 100, loading=7)
+    assert done.steps == 100
+    assert set(done.plans) == {100}
+
+
+def test_a_plan_that_fits_is_not_spoilt_by_a_slow_first_step():
+    # 30 + 99 · 1 = 129 s of 150 s. The first step says nothing about the others.
+    done = train(plan(Budget(wall_seconds=150)), [(30.0, 10), *[(1.0, 10)] * 99])
+    assert done.steps == 100
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps"), [(1, 10), (0.5, 5), (0.25, 2), (2.39, 23), (0.05, 0), (50, 100)]
+)
+def test_a_budget_of_epochs_is_rounded_down_to_whole_steps(epochs, steps):
+    # ten steps are one epoch; 0.25 epochs are 2.5 steps, so 2
+    assert plan(Budget(epochs=epochs)).total_steps == steps
+
+
+def test_a_budget_of_epochs_is_not_lost_to_rounding():
+    # 0.3 · 10 is 3.0000000000000004 or 2.9999999999999996, depending on who multiplies
+    for tenth in range(1, 100):
+        assert plan(Budget(epochs=tenth / 10)).total_steps == tenth
+
+
+@pytest.mark.parametrize("step_seconds", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.9])
+def test_time_is_a_ceiling_and_most_of_it_is_used(step_seconds, share):
+    # The steps alone take 100 · step_seconds; of that and loading a share is allowed.
+    for seed in range(20):
+        rng = random.Random(seed)
+        budget = 5 + max(3, share * 100) * step_seconds + 1  # 1: kept back for saving
+        steps = [(step_seconds * rng.uniform(0.96, 1.04), 10) for _ in range(100)]
+        done = train(plan(Budget(wall_seconds=budget)), steps, loading=5)
+        assert done.seconds <= budget
+        # at most two steps and a tenth of the time (a step may take so much longer) are left over
+        assert done.seconds >= 5 + (budget - 6) / 1.15 - 2 * step_seconds
+
+
+def test_time_is_a_ceiling_when_steps_take_as_long_as_their_rows_are():
+    # Half of all rows are three times as long as the others, and they come in any order: the step
+    # that does not fit is not begun, though a mean step would fit.
+    for seed in range(200):
+        rng = random.Random(seed)
+        tokens = [100] * 50 + [300] * 50
+        rng.shuffle(tokens)
+        steps = [(count / 100 * rng.uniform(0.97, 1.03), count) for count in tokens]
+        budget = Budget(wall_seconds=rng.uniform(8, 150))
+        done = train(plan(budget, largest=300, saving_seconds=0.0), steps)
+        assert done.seconds <= budget.wall_seconds, (seed, budget)
+
+
+def test_a_second_step_is_not_begun_where_it_cannot_fit():
+    # 10 s, no time for saving: after a step of 6 s there are 4 s left, and that is no step.
+    pace = plan(Budget(wall_seconds=10), saving_seconds=0.0)
+    assert train(pace, [(6.0, 10)] * 100).seconds <= 10
+
+
+def test_what_earlier_attempts_spent_is_spent():
+    # 60 of 100 s are gone before this attempt, which then has 40 s for steps of 1 s.
+    done = train(plan(Budget(wall_seconds=100), wall_before=60.0), [(1.0, 10)] * 100)
+    assert 33 <= done.seconds <= 40
+    # and 40 device-seconds are 20 s on two devices
+    shared = plan(Budget(device_seconds=100), device_before=60.0, devices=2)
+    assert 15 <= train(shared, [(1.0, 10)] * 100).seconds <= 20
+    # nothing is left: nothing is begun
+    assert train(plan(Budget(wall_seconds=100), wall_before=100.0), [(1.0, 10)] * 100).steps == 0
+
+
+def test_time_for_saving_is_kept_back():
+    done = train(plan(Budget(wall_seconds=50), saving_seconds=20.0), [(1.0, 10)] * 100)
+    assert done.seconds <= 30
+
+
+def test_tokens_are_a_ceiling_whatever_the_order_of_the_rows():
+    for seed in range(400):
+        rng = random.Random(seed)
+        tokens = [rng.choice([1, 5, 20, rng.randint(1, 100)]) for _ in range(100)]
+        order = rng.choice(["as it is", "short first", "long first"])
+        if order != "as it is":
+            tokens.sort(reverse=order == "long first")
+        limit = rng.randint(1, sum(tokens) + 50)
+        pace = plan(Budget(tokens=limit), largest=max(tokens))
+        done = train(pace, [(1.0, count) for count in tokens])
+        assert done.tokens <= limit, (seed, order)
+
+
+def test_tokens_are_used_up_to_the_last_whole_step():
+    # steps of 10 tokens: 247 tokens are 24 steps, and 7 tokens are left
+    assert train(plan(Budget(tokens=247)), [(1.0, 10)] * 100).steps == 24
+
+
+def test_the_learning_rate_warms_up_and_decays_to_nothing_at_the_planned_end():
+    # 10 of 100 steps of warm-up: 1/10, 2/10 ... 1, then 90 steps down: 90/90, 89/90 ... 1/90
+    shares = train(plan(Budget()), [(1.0, 10)] * 100).shares
+    assert shares[:10] == [(step + 1) / 10 for step in range(10)]
+    assert shares[10:] == [(100 - step) / 90 for step in range(10, 100)]
+
+
+@pytest.mark.parametrize(
+    "budget", [Budget(wall_seconds=35), Budget(tokens=300), Budget(wall_seconds=35, tokens=300)]
+)
+def test_the_learning_rate_decays_to_nothing_at_the_lowered_end(budget):
+    for seed in range(20):
+        rng = random.Random(seed)
+        steps = [(rng.uniform(0.97, 1.03), rng.randint(9, 10)) for _ in range(100)]
+        pace = plan(budget)
+        done = train(pace, steps)
+        assert 25 <= done.steps <= 36, "most of the 100 steps do not fit"
+        # About thirty steps, three of them warm-up: a step is 1/27 of the decay. The end may come
+        # a few steps early, never in the middle of the slope.
+        assert done.shares[-1] <= 5 / 27
+        assert pace.learning_rate_share(done.steps, WARMUP) == 0
+        falling = done.shares[10:]
+        assert all(one > next_one for one, next_one in zip(falling, falling[1:], strict=False))
+
+
+def test_the_share_of_the_learning_rate_stays_between_nothing_and_all():
+    for total in range(0, 30):
+        pace = plan(Budget(), total=total)
+        for warmup in (0.0, 0.1, 0.5, 0.99):
+            assert all(0 <= pace.learning_rate_share(step, warmup) <= 1 for step in range(40))
+            assert all(pace.learning_rate_share(step, warmup) > 0 for step in range(total))
