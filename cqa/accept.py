@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from cqa import runs
 from cqa.config import Experiment
-from cqa.files import read_json, write_text
+from cqa.files import copy, read_json, write_text
 from cqa.report import markdown
 
 _HEADING = "[expected]"
@@ -63,7 +62,7 @@ def accept(path: Path, experiment: Experiment, reported: runs.Run) -> list[Path]
     results = read_json(reported.file("report.json"))
     report, table = path.parent / "RESULTS.md", path.parent / "results.csv"
     write_text(report, _results_page(path, experiment, results, reported))
-    shutil.copyfile(reported.file("results.csv"), table)
+    copy(reported.file("results.csv"), table)
     written = path.read_text("utf-8")
     kept = written[: _start_of_expected(written)].rstrip()
     write_text(path, f"{kept}\n\n{_expected_section(results['numbers'])}")

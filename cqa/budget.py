@@ -98,4 +98,3 @@ def parse(text: str) -> Budget:
     if "tokens" in found:
         found["tokens"] = int(found["tokens"])
     return Budget(**found)
-

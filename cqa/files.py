@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -164,6 +165,12 @@ def write_json(path: Path, value: Any) -> None:
     """Write one JSON value, indented, whole or not at all."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with source.open("rb") as read, whole(target, mode="wb") as out:
+        shutil.copyfileobj(read, out)
 
 
 def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:

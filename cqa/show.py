@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cqa.files import read_json
+from cqa.files import copy, read_json
 from cqa.paths import shown
 from cqa.progress import say
 
@@ -129,7 +128,7 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
     """The sentence, the table of the primary quantity, where the whole report is."""
     results = read_json(run.file("report.json"))
     if out:
-        shutil.copyfile(run.file("report.html"), out)
+        copy(run.file("report.html"), out)
     if as_json:
         as_json_object({**results, "path": str(run.path)})
         return

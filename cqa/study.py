@@ -16,6 +16,7 @@ from cqa.errors import CqaError
 from cqa.files import sha256_of_rows
 from cqa.paths import shipped
 from cqa.progress import Tell, progress, say
+from cqa.texts import TextFile, as_texts
 
 if TYPE_CHECKING:
     from cqa.lm import LanguageModel
@@ -76,7 +77,7 @@ class Study:
     @cached_property
     def pool(self) -> list[PoolBrief]:
         """Mismatched briefs come from the benchmark itself."""
-        return pool_of(score.as_texts(self.data.items))
+        return pool_of(as_texts(self.data.items))
 
     def trained(self, tuned: Tuned) -> runs.Run:
         """The training of one arm with one seed."""
@@ -109,14 +110,13 @@ class Study:
             label=tuned.label if tuned else "base",
             parents=[self.ingested.id, *parents],
         )
-        texts = score.as_texts(self.data.items)
+        texts = as_texts(self.data.items)
         with self._stage(what) as tell:
             return self._used(
                 score.run(
                     what,
                     config,
-                    lambda: texts,
-                    len(texts),
+                    texts,
                     self.pool,
                     load=lambda: self.load(subject, adapter, config.dtype),
                     tell=tell,
@@ -162,14 +162,13 @@ class Study:
             label=f"texts-{tuned.label if tuned else 'base'}",
             parents=[written.id],
         )
-        texts = score.read_texts(written.file("texts.jsonl"))
+        texts = TextFile(written.file("texts.jsonl"))
         with self._stage(what) as tell:
             return self._used(
                 score.run(
                     what,
                     config,
-                    lambda: texts,
-                    len(texts),
+                    texts,
                     self.pool,
                     load=lambda: self.load(self.judge, None, config.dtype),
                     tell=tell,

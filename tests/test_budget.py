@@ -70,7 +70,9 @@ def test_an_abbreviation_has_no_plural(text):
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["0s", "0.0gpu-hours", "0epochs", "0tokens", "0.5tokens", "1h,0epochs"])
+@pytest.mark.parametrize(
+    "text", ["0s", "0.0gpu-hours", "0epochs", "0tokens", "0.5tokens", "1h,0epochs"]
+)
 def test_a_budget_of_nothing_is_refused(text):
     with pytest.raises(UsageRefused, match="leaves nothing to spend"):
         parse(text)
@@ -82,7 +84,9 @@ def test_a_number_beyond_all_numbers_is_refused(unit):
         parse("9" * 400 + unit)
 
 
-@pytest.mark.parametrize("text", ["90s,1h", "1gpu-hour,1gpu-minute", "5tokens,1ktoken", "1epoch,2epochs"])
+@pytest.mark.parametrize(
+    "text", ["90s,1h", "1gpu-hour,1gpu-minute", "5tokens,1ktoken", "1epoch,2epochs"]
+)
 def test_two_ceilings_of_one_kind_are_refused(text):
     with pytest.raises(UsageRefused, match="two ceilings of the same kind"):
         parse(text)
@@ -136,7 +140,9 @@ def test_device_time_is_shared_by_the_devices_and_wall_time_is_not():
         # after an elapsed second, `devices` device-seconds are gone and one second of the rest
         later = Budget(device_seconds=given).seconds_left(wall=1, device=devices, devices=devices)
         assert fresh - later == pytest.approx(1, rel=1e-6)
-        assert Budget(wall_seconds=wall).seconds_left(wall=1, device=1e9, devices=devices) == wall - 1
+        assert (
+            Budget(wall_seconds=wall).seconds_left(wall=1, device=1e9, devices=devices) == wall - 1
+        )
         both = Budget(device_seconds=given, wall_seconds=wall)
         assert both.seconds_left(wall=0, device=0, devices=devices) == min(wall, fresh)
 

@@ -101,7 +101,7 @@ def test_missing_sections_are_named(workplace):
         ("seeds = [0, 1, 0]\n" + WHOLE, "seeds that differ, got [0, 1, 0]"),
         ("budget = '2 parsecs'\n" + WHOLE, "a budget such as 2gpu-hours"),
         ("budget = ''\n" + WHOLE, "a budget such as 2gpu-hours"),
-        (WHOLE + "[train]\nbatch_size = 6\n", "batch_size 6 to be a multiple of micro_batch_size 4"),
+        (WHOLE + "[train]\nbatch_size = 6\n", "batch_size 6 to be a multiple of micro_batch"),
         (WHOLE + "[train]\nmicro_batch_size = 16\n", "batch_size 8 to be a multiple of"),
     ],
 )

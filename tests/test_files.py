@@ -1,4 +1,4 @@
-"""Files in and out: every fault is named with its line, and what is written is whole or not there."""
+"""Files in and out: every fault is named with its line; what is written is whole or not there."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_integer_of_many_digits_is_refused_like_any_other_fault(file):
 
 
 def test_a_key_that_stands_twice_is_refused_at_any_depth(file):
-    content = b'{"text": "a", "text": "b"}\n{"text": "c", "brief": {"intent": "d", "intent": "e"}}\n'
+    content = b'{"text": "a", "text": "b"}\n{"text": "", "brief": {"intent": "d", "intent": "e"}}\n'
     assert problems(file, content) == (
         Problem("rows.jsonl:1", "text", "the key twice", "each key once"),
         Problem("rows.jsonl:2", "intent", "the key twice", "each key once"),
@@ -119,7 +119,8 @@ def test_a_misspelt_key_suggests_the_right_one(file):
     row["licnece"] = row.pop("licence")
     missing, misspelt = problems(file, json.dumps(row).encode(), Item)
     assert (missing.field, missing.seen) == ("licence", "nothing")
-    assert (misspelt.field, misspelt.expected) == ("licnece", "no such key; did you mean 'licence'?")
+    assert misspelt.field == "licnece"
+    assert misspelt.expected == "no such key; did you mean 'licence'?"
 
 
 def test_a_misspelt_key_inside_another_suggests_the_right_one(file):
@@ -160,9 +161,7 @@ def test_every_problem_of_every_line_is_told_at_once(file):
         ("rows.jsonl:5", "id"),
     ]
     assert told[1].expected == "an id of letters, digits and . _ : / @ + -"
-    assert told[2] == Problem(
-        "rows.jsonl:4", "group", "'poetic'", "one of 'literary' or 'factual'"
-    )
+    assert told[2] == Problem("rows.jsonl:4", "group", "'poetic'", "one of 'literary' or 'factual'")
     assert told[3].expected == "some text (not empty, not only white space)"
 
 
@@ -192,7 +191,7 @@ def test_a_folder_and_a_missing_file_are_refused_by_name(workplace):
 
 def test_what_was_read_and_written_again_is_the_same(file):
     # line separators of Unicode and characters beyond 16 bits stay inside their line
-    content = "\u2028 \x85 \u00a0 😀 \\ \" \t é e\u0301"
+    content = '\u2028 \x85 \u00a0 😀 \\ " \t é e\u0301'
     rows = [Text(id=str(number), text=content * number) for number in range(4)]
     files.write_rows(file, rows)
     assert files.read_rows(file, Text) == rows
@@ -203,10 +202,11 @@ def test_what_was_read_and_written_again_is_the_same(file):
 def test_writing_that_fails_leaves_what_was_there_and_nothing_else(workplace, fault):
     path = workplace / "result.txt"
     path.write_text("the old one")
-    with pytest.raises(fault), files.whole(path) as out:
-        out.write("half of the n")
-        out.flush()
-        raise fault
+    with pytest.raises(fault):  # noqa: PT012, SIM117
+        with files.whole(path) as out:
+            out.write("half of the n")
+            out.flush()
+            raise fault
     assert path.read_text() == "the old one"
     assert os.listdir(workplace) == ["result.txt"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def test_the_learning_rate_decays_to_nothing_at_the_lowered_end(budget):
         assert done.shares[-1] <= 5 / 27
         assert pace.learning_rate_share(done.steps, WARMUP) == 0
         falling = done.shares[10:]
-        assert all(one > next_one for one, next_one in zip(falling, falling[1:], strict=False))
+        assert all(one > later for one, later in itertools.pairwise(falling))
 
 
 def test_the_share_of_the_learning_rate_stays_between_nothing_and_all():

@@ -11,17 +11,19 @@ import torch
 from closed_form import WordTokenizer, closed_form_lm, table_rule
 from conftest import items
 
-from cqa import lm, model_ref, score
+from cqa import lm, model_ref
 from cqa.conditions import Piece, plan, pool_of
+from cqa.judge import Judge, evidence, traces_of
 from cqa.measures import bits, nce_bits, quantities
+from cqa.texts import row_id
 from cqa.types import Brief, Text
 
 
 def scored(model, row: Text, pool=(), k: int = 3) -> dict[str, float | None]:
     """All quantities of one row, through the real path."""
-    p = plan(row, score.row_id(row), pool, model.tokenizer, model.window, k)
-    (traces,) = score._traces(model, [p])
-    return quantities(score.evidence(row, p, traces))[0]
+    p = plan(row, row_id(row), pool, model.tokenizer, model.window, k)
+    (traces,) = traces_of(model, [p])
+    return quantities(evidence(row, p, traces))[0]
 
 
 # --- a joint distribution that is known: I(X;Y) --------------------------------------------------
@@ -161,11 +163,10 @@ def test_a_model_that_copies_gains_what_the_formula_says_and_the_flag_fires():
     # q + (1 − q)/V with the brief and 1/V without it.
     assert found["gain"] == pytest.approx(5 * math.log2((q + (1 - q) / vocabulary) * vocabulary))
     assert found["novel_gain"] is None
-    p = plan(quoting, "x", [], model.tokenizer, model.window)
-    (traces,) = score._traces(model, [p])
-    assert "copies the brief" in score._score(quoting, p, traces, "j", "i").flags
+    judge = Judge("copier", "hash", model, pool=())
+    assert "copies the brief" in judge.mark([quoting])[0].score.flags
     plain = quoting.model_copy(update={"brief": Brief(intent="Say something else.")})
-    assert "copies the brief" not in score._score(plain, p, traces, "j", "i").flags
+    assert "copies the brief" not in judge.mark([plain])[0].score.flags
 
 
 def test_an_empty_brief_gains_exactly_nothing_and_a_missing_one_is_not_scored(tiny):
@@ -242,8 +243,8 @@ def test_a_row_has_the_same_score_in_any_company(tiny):
     pool = pool_of(rows)
     alone = scored(tiny, rows[3], pool)
     plans = [plan(row, row.id, pool, tiny.tokenizer, tiny.window) for row in rows[::-1]]
-    together = score._traces(tiny, plans)[rows[::-1].index(rows[3])]
-    found = quantities(score.evidence(rows[3], plans[rows[::-1].index(rows[3])], together))[0]
+    together = traces_of(tiny, plans)[rows[::-1].index(rows[3])]
+    found = quantities(evidence(rows[3], plans[rows[::-1].index(rows[3])], together))[0]
     for name, value in alone.items():
         if value is not None:
             assert found[name] == pytest.approx(value, abs=1e-4), name
@@ -305,7 +306,7 @@ def test_a_text_longer_than_the_window_is_scored_in_pieces_with_one_left_context
 def test_a_brief_that_fills_the_window_leaves_the_row_unscored_with_its_reason(tiny):
     row = Text(text="Short.", brief=Brief(intent="word " * 400))
     p = plan(row, "x", [], tiny.tokenizer, window=256)
-    found, why = quantities(score.evidence(row, p, {}))
+    found, why = quantities(evidence(row, p, {}))
     assert found["gain"] is None
     assert "of the model's 256 tokens" in why["gain"]
 

@@ -43,9 +43,10 @@ def score(
     from cqa import score as stage
     from cqa.conditions import pool_of
     from cqa.config import ScoreConfig, validated
-    from cqa.files import read_rows, sha256_of, sha256_of_rows, write_rows
+    from cqa.files import copy, read_rows, sha256_of_rows
     from cqa.paths import BENCHMARK_ITEMS, shipped
     from cqa.progress import progress
+    from cqa.texts import TextFile, as_texts
     from cqa.types import Item, Text
 
     if experiment:
@@ -64,11 +65,12 @@ def score(
     config = validated(ScoreConfig, given, "options")
     items = read_rows(shipped(BENCHMARK_ITEMS), Item)
     if file is None:
-        texts, data, label = stage.as_texts(items), sha256_of_rows(items), "base"
+        texts, data, label = as_texts(items), sha256_of_rows(items), "base"
     else:
         _refuse_absent(file)
-        texts, data, label = stage.read_texts(file), sha256_of(file), file.stem
-    briefs = pool_of(read_rows(pool, Text) if pool else stage.as_texts(items))
+        texts = TextFile(file)
+        data, label = texts.sha256, file.stem
+    briefs = pool_of(read_rows(pool, Text) if pool else as_texts(items))
     base = model_ref.find(judge)
     marker = wiring.Tuned(label, model_ref.Subject(base))
     if adapter and (found := wiring.tuned(adapter, base)):
@@ -89,14 +91,13 @@ def score(
         run = stage.run(
             what,
             config,
-            lambda: texts,
-            len(texts),
+            texts,
             briefs,
             load=lambda: wiring.load(subject.model, subject.adapter, config.dtype),
             tell=tell,
         )
     if out:
-        write_rows(out, stage.load_scores(run))
+        copy(run.file("scores.jsonl"), out)
     show.scores([run], as_json)
 
 
