@@ -93,20 +93,19 @@ def _hash_folder(folder: Path) -> str:
 
 def _hub(reference: str) -> Model:
     quiet.libraries()
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     name, _, revision = reference.partition("@")
     try:
-        commit = HfApi().model_info(name, revision=revision or None).sha
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        try:
-            cached = snapshot_download(name, revision=revision or None, local_files_only=True)
-        except (LocalEntryNotFoundError, OSError, ValueError):
-            raise DataRefused(
-                f"model {reference!r}: the Hub does not answer or does not know it, and it is not "
-                f"in the cache ({type(error).__name__})",
-                next_step="check the id and the network, or use --model embedded or a folder",
-            ) from error
-        commit = Path(cached).name
+        # Of the whole repository only the configuration: its folder is named after the commit, and
+        # without network the cache answers.
+        folder = snapshot_download(name, revision=revision or None, allow_patterns="config.json")
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise DataRefused(
+            f"model {reference!r}: the Hub does not answer or does not know it, and it is not "
+            f"in the cache ({type(error).__name__})",
+            next_step="check the id and the network, or use --model embedded or a folder",
+        ) from error
+    commit = Path(folder).name
     return Model(f"{name}@{commit}", name, commit, sha256_of_value({"hub": name, "commit": commit}))

@@ -205,6 +205,13 @@ def markdown(results: Mapping[str, Any]) -> str:
                 f"{row['longest_copy_words']} | {_n(row['gain_bits_per_token'], sign=True)} | "
                 f"{_n(row['specific_gain_bits_per_token'], sign=True)} |"
             )
+        lines.append("")
+        for change in [change for row in results["writing"] for change in row["changes"]]:
+            lines.append(
+                f"- texts of {change['model']}, {change['group']}: the judge's specific gain "
+                f"changed by {_n(change['change'], sign=True)} [{_n(change['low'], sign=True)}, "
+                f"{_n(change['high'], sign=True)}]"
+            )
     lines += ["", "| run | seconds | spent |", "| --- | --- | --- |"]
     for row in results["bill"]:
         lines.append(f"| {row['run']} | {_n(row['seconds'], 1)} | {row['spent']} |")
@@ -293,7 +300,8 @@ def _numbers(compared: Sequence[Comparison], models: Sequence[Tuned]) -> dict[st
 
 def _writing(models: Sequence[Tuned], annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
     passages = [annotation.passage for annotation in annotations]
-    rows = []
+    rows: list[dict[str, Any]] = []
+    base_scores: list[Score] | None = None
     subjects = [("base", models[0].base_texts, models[0].base_text_scores)]
     subjects += [(one.label, one.tuned_texts, one.tuned_text_scores) for one in models]
     for label, texts_run, scores_run in subjects:
@@ -304,10 +312,13 @@ def _writing(models: Sequence[Tuned], annotations: Sequence[Annotation]) -> list
             [text.text for text in texts], [bool(text.meta["ended"]) for text in texts], passages
         )
         scores = score.load_scores(scores_run)
+        base_scores = scores if base_scores is None else base_scores
+        changes = analysis.changes_of_writing(base_scores, scores) if label != "base" else []
         rows.append(
             {"model": label, "judge": scores[0].judge}
             | asdict(facts)
             | {name: _mean(scores, name) for name in ("gain_bits_per_token", PRIMARY)}
+            | {"changes": [_row(label, change) for change in changes if change.quantity == PRIMARY]}
         )
     return rows
 

@@ -68,8 +68,10 @@ def test_help_takes_less_than_half_a_second():
         seconds.append(time.perf_counter() - start)
         assert shown.returncode == 0
         assert "Commands" in shown.stdout
+        if seconds[-1] < 0.5:
+            return
     # the best of five: what the machine does beside it is not the program's doing
-    assert min(seconds) < 0.5
+    pytest.fail(f"--help took {min(seconds):.2f} s")
 
 
 def test_the_list_of_commands_is_that_of_the_tests():
@@ -271,7 +273,7 @@ def test_an_empty_budget_is_not_a_budget_without_limit(cqa, batch):
         "generate --experiment small.toml --adapter latest",
         "score items.jsonl --experiment small.toml",
         "score --experiment small.toml --benchmark",
-        "score --experiment small.toml --judge embedded",
+        "score --experiment small.toml --judge other",
         "score --experiment small.toml --out scores.jsonl",
         "report a b --experiment small.toml",
         "report --experiment small.toml --margin 0.1",
