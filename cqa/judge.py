@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cqa import overlap
-from cqa.conditions import FOIL_NONE, Plan, PoolBrief, plan
-from cqa.measures import Evidence, Size, Trace, quantities
+from cqa.conditions import FOIL_NONE, NONE, Plan, PoolBrief, plan
+from cqa.measures import Evidence, Size, Thresholds, Trace, quantities, surprisal
 from cqa.texts import row_id
 from cqa.types import Score, Text
 
@@ -41,6 +41,7 @@ class Judge:
     lm: LanguageModel
     pool: Sequence[PoolBrief]
     mismatched: int = 3
+    thresholds: Thresholds | None = None
 
     def mark(self, texts: Sequence[Text], *, tokens_per_pass: int | None = None) -> list[Marked]:
         """Score texts; all their conditions go through the model together."""
@@ -53,6 +54,27 @@ class Judge:
             Marked(text, p, found, self._score(text, p, found))
             for text, p, found in zip(texts, plans, traces, strict=True)
         ]
+
+    def with_thresholds(self, reference: Sequence[Text]) -> Judge:
+        """This judge with the quadrants' borders at the medians of a reference set."""
+        plans = [
+            plan(text, row_id(text), (), self.lm.tokenizer, self.lm.window, self.mismatched)
+            for text in reference
+        ]
+        plans = [p for p in plans if p.full]
+        wanted = [
+            replace(p, conditions={n: p.conditions[n] for n in (NONE, p.full)}) for p in plans
+        ]
+        found = traces_of(self.lm, wanted)
+        per_token = [
+            (
+                float(surprisal(traces[NONE]).mean()),
+                float(surprisal(traces[p.full]).mean()),
+            )
+            for p, traces in zip(plans, found, strict=True)
+        ]
+        surprise, residual = zip(*per_token, strict=True)
+        return replace(self, thresholds=Thresholds.of(surprise, residual))
 
     def noise_floor(
         self, texts: Iterable[Text], count: int, names: Sequence[str]
@@ -79,6 +101,10 @@ class Judge:
 
     def _score(self, text: Text, p: Plan, traces: dict[str, Trace]) -> Score:
         values, reasons = quantities(evidence(text, p, traces))
+        surprise, residual = (values[f"{n}_bits_per_token"] for n in ("surprise", "residual"))
+        quadrant = None
+        if self.thresholds and surprise is not None and residual is not None:
+            quadrant = self.thresholds.quadrant(surprise, residual)
         return Score(
             id=row_id(text),
             judge=self.name,
@@ -93,6 +119,7 @@ class Judge:
             characters=len(p.text),
             utf8_bytes=len(p.text.encode("utf-8")),
             pieces=p.pieces,
+            quadrant=quadrant,
             flags=tuple(self._flags(text, p)),
         )
 

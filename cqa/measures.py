@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cqa.conditions import FILLER, FOIL_FULL, FOIL_NONE, NONE, subset_name
-from cqa.types import PARTS
+from cqa.types import PARTS, Quadrant
 
 Array = np.ndarray
 
@@ -125,6 +125,25 @@ def match_rank(given: Trace, mismatched: Sequence[Trace]) -> float:
     better = sum(other > own for other in others)
     tied = sum(other == own for other in others)
     return 1.0 + better + tied / 2
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a reference set parts low from high, in bits per token: its medians."""
+
+    surprise: float
+    residual: float
+
+    @classmethod
+    def of(cls, surprise: Sequence[float], residual: Sequence[float]) -> Thresholds:
+        """The medians of a reference set, one value a text."""
+        return cls(float(np.median(surprise)), float(np.median(residual)))
+
+    def quadrant(self, surprise: float, residual: float) -> Quadrant:
+        """Cliché lowers both terms and noise raises both; calibrated surprise parts them."""
+        if surprise > self.surprise:
+            return "noise" if residual > self.residual else "calibrated surprise"
+        return "contradiction" if residual > self.residual else "cliché"
 
 
 @dataclass(frozen=True)

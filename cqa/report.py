@@ -14,13 +14,13 @@ from cqa.analysis import Change, Comparison
 from cqa.errors import DataRefused, UsageRefused
 from cqa.files import read_rows, sha256_of, sha256_of_value, whole, write_json, write_text
 from cqa.html import page
+from cqa.score import PRIMARY
 from cqa.types import Annotation, Score, Text
 
 if TYPE_CHECKING:
     from cqa.study import Study
 
 _CODE = ("report.py", "analysis.py", "writing.py", "html.py", "figures.py")
-PRIMARY = "specific_gain_bits_per_token"
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,15 @@ from cqa.config import ScoreConfig
 from cqa.files import iter_rows, read_rows, sha256_of, sha256_of_value, whole, write_rows
 from cqa.judge import Judge, Marked
 from cqa.model_ref import Model
+from cqa.paths import BENCHMARK_ITEMS, shipped
 from cqa.progress import Tell
-from cqa.types import PARTS, Score, Text
+from cqa.texts import as_texts
+from cqa.types import PARTS, Item, Score, Text
 
 if TYPE_CHECKING:
     from cqa.lm import LanguageModel
 
+PRIMARY = "specific_gain_bits_per_token"
 BLOCK = 32
 """Rows scored and written together: what an interruption can lose."""
 
@@ -92,7 +95,7 @@ def run(
         lm = load()
         name = what.config["judge"] + (f" + {what.label}" if "adapter" in what.inputs else "")
         identity = sha256_of_value([what.inputs["model"], what.inputs.get("adapter")])
-        judge = Judge(name, identity, lm, pool, config.mismatched)
+        judge = Judge(name, identity, lm, pool, config.mismatched).with_thresholds(reference())
         blocks = scored.file("blocks")
         for number, block in enumerate(_blocks(texts)):
             if (blocks / f"{number:06d}.jsonl").exists():
@@ -109,6 +112,7 @@ def run(
                 "device": lm.device,
                 "dtype": lm.dtype,
                 "window": lm.window,
+                "thresholds": vars(judge.thresholds),
                 "noise_floor": floor,
                 "groups": summarise(_scores(scored.file("scores.jsonl"))),
             },
@@ -116,6 +120,12 @@ def run(
         )
         shutil.rmtree(blocks)
     return scored
+
+
+def reference() -> list[Text]:
+    """The texts at whose medians the quadrants meet: the literary items of the benchmark."""
+    items = read_rows(shipped(BENCHMARK_ITEMS), Item)
+    return as_texts(item for item in items if item.group == "literary")
 
 
 def load_scores(run: runs.Run) -> list[Score]:

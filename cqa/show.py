@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cqa.accept import Difference
     from cqa.config import Experiment
     from cqa.doctor import Check
+    from cqa.probes import Treatment
     from cqa.runs import Run
 
 _HEADINGS = {
@@ -122,6 +123,25 @@ def _scoring(run: Run) -> None:
             "scored again in another batch size and order"
         )
     print(f"every quantity of every text: {shown(run.file('scores.jsonl'))}")  # noqa: T201
+
+
+def probes(treatments: Sequence[Treatment], as_json: bool) -> None:
+    """What the primary quantity makes of texts that were made to fool it."""
+    if as_json:
+        return
+    table = Table(title="specific gain, bits per token", title_justify="left", box=None)
+    for column in ("probe", "texts", "probe's mean", "texts' mean", "beats its text", "copy flag"):
+        table.add_column(column, justify="left" if column == "probe" else "right")
+    for one in treatments:
+        table.add_row(
+            one.probe,
+            str(one.texts),
+            _number(one.mean, sign=True),
+            _number(one.mean_of_texts, sign=True),
+            str(one.beats_its_text),
+            str(one.flagged_as_copy),
+        )
+    stdout().print(table)
 
 
 def report(run: Run, out: Path | None, as_json: bool) -> None:

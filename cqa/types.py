@@ -197,6 +197,9 @@ class Text(BaseModel):
         return known
 
 
+Quadrant = Literal["cliché", "calibrated surprise", "noise", "contradiction"]
+
+
 class Score(Frozen):
     """The quantities of one text by one judge. A quantity is null where `reasons` says why."""
 
@@ -213,4 +216,5 @@ class Score(Frozen):
     characters: int
     utf8_bytes: int
     pieces: int
+    quadrant: Quadrant | None = None
     flags: tuple[str, ...] = ()

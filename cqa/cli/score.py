@@ -22,6 +22,10 @@ def score(
     ] = False,
     judge: options.Judge = "embedded",
     adapter: options.Adapter = None,
+    probes: Annotated[
+        bool,
+        typer.Option("--probes", help="Score texts made to fool the metric, beside the real ones."),
+    ] = False,
     pool: Annotated[
         Path | None,
         typer.Option(help="Rows whose briefs serve as mismatched ones (default: the benchmark)."),
@@ -45,6 +49,7 @@ def score(
     from cqa.config import ScoreConfig, validated
     from cqa.files import copy, read_rows, sha256_of_rows
     from cqa.paths import BENCHMARK_ITEMS, shipped
+    from cqa.probes import probed, treatments
     from cqa.progress import progress
     from cqa.texts import TextFile, as_texts
     from cqa.types import Item, Text
@@ -56,11 +61,12 @@ def score(
         scored += [study.text_scores(one) for one in [None, *study.tuned]]
         show.scores(scored, as_json)
         return
-    if benchmark == (file is not None):
+    if file is None and not (benchmark or probes):
         raise UsageRefused(
-            "nothing to score" if file is None else "a file and --benchmark at once",
-            next_step="cqa score outputs.jsonl, or cqa score --benchmark",
+            "nothing to score", next_step="cqa score outputs.jsonl, or cqa score --benchmark"
         )
+    if file is not None and benchmark:
+        raise UsageRefused("a file and --benchmark at once", next_step="leave one of them out")
     given = {"mismatched": mismatched, "dtype": dtype, "noise_floor": noise_floor}
     config = validated(ScoreConfig, given, "options")
     items = read_rows(shipped(BENCHMARK_ITEMS), Item)
@@ -70,6 +76,11 @@ def score(
         _refuse_absent(file)
         texts = TextFile(file)
         data, label = texts.sha256, file.stem
+    if probes:
+        texts = probed(list(texts))
+        if not texts:
+            raise DataRefused("no row has a brief to probe", next_step="cqa score --probes")
+        data, label = sha256_of_rows(texts), f"probes-{label}"
     briefs = pool_of(read_rows(pool, Text) if pool else as_texts(items))
     base = model_ref.find(judge)
     marker = wiring.Tuned(label, model_ref.Subject(base))
@@ -99,6 +110,8 @@ def score(
     if out:
         copy(run.file("scores.jsonl"), out)
     show.scores([run], as_json)
+    if probes:
+        show.probes(treatments(stage.load_scores(run), stage.PRIMARY), as_json)
 
 
 def _refuse_absent(file: Path) -> None:
