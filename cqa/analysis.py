@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cqa import stats
+from cqa.errors import DataRefused
 from cqa.types import Score
 
 GROUPS = ("literary", "factual")
@@ -131,6 +132,11 @@ def compare(
     changes = [_change(quantity, group, p) for (quantity, group), p in paired.items()]
     changes = _adjusted(changes, paired, primary)
 
+    if (primary, "literary") not in paired:
+        raise DataRefused(
+            f"{label}: {primary} is null for every literary text, so there is nothing to compare",
+            next_step="see the reasons in scores.jsonl (a brief missing, or the pool too small)",
+        )
     literary = paired[primary, "literary"]
     brackets = _brackets(paired, primary)
     difference = selective = control = None

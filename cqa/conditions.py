@@ -179,17 +179,19 @@ def draw_mismatched(
     """
     assert row.brief is not None
     own = len(tokenizer.encode(render.preface(row.brief)))
+    seen = {render.preface(row.brief)}
     candidates = [
-        (tokenizer.encode(render.preface(other.brief)), other.id)
+        (tokenizer.encode(page), other.id)
         for other in pool
         if other.brief.parts == row.brief.parts
-        and other.brief != row.brief
         and (row.work is None or other.work != row.work)
         and (row.group is None or other.group is None or other.group == row.group)
+        and (page := render.preface(other.brief)) not in seen
+        and not seen.add(page)
     ]
     candidates.sort(key=lambda entry: (abs(len(entry[0]) - own), entry[1]))
     nearest = candidates[:NEAREST]
-    drawn = random.Random(f"mismatch:{row_id}").sample(nearest, min(k, len(nearest)))
+    drawn = random.Random(f"mismatch:{row.item or row_id}").sample(nearest, min(k, len(nearest)))
     return [ids for ids, _ in drawn]
 
 

@@ -20,7 +20,8 @@ class Example:
     id: str
     form: Form
     preface: str
-    given: str
+    given: tuple[str, ...]
+    """Parts that are read and tokenised one by one, as the scorer does."""
     learned: str
 
 
@@ -51,9 +52,9 @@ def examples(
         preface = render.preface(judge.brief)
         context, passage = render.join(record.context, record.passage)
         if "generation" in forms:
-            made.append(Example(record.id, "generation", preface, context, passage))
+            made.append(Example(record.id, "generation", preface, (context,), passage))
         if "appreciation" in forms:
-            given = context + passage + render.JUDGEMENT_CUE
+            given = (context, passage, render.JUDGEMENT_CUE)
             made.append(Example(record.id, "appreciation", preface, given, judgement(judge)))
     return made
 
@@ -83,6 +84,7 @@ def shuffled(annotations: Sequence[Annotation], seed: int) -> list[Annotation]:
 def tokens(example: Example, tokenizer: Tokenizer, end_id: int) -> Tokens:
     """The example as the scorer would see it: same parts, same start token; then end of text."""
     given = [tokenizer.start_id]
-    given += tokenizer.encode(example.preface) + tokenizer.encode(example.given)
+    for part in (example.preface, *example.given):
+        given += tokenizer.encode(part)
     learned = [*tokenizer.encode(example.learned), end_id]
     return Tokens((*given, *learned), len(learned))

@@ -15,7 +15,12 @@ from cqa import quiet
 quiet.libraries()
 
 from peft import PeftModel  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+)
 
 from cqa.conditions import Piece  # noqa: E402
 from cqa.errors import DataRefused  # noqa: E402
@@ -139,8 +144,10 @@ def load(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(model)
     loaded = load_model(model, dtype=dtype)
+    # `generate` fills what our own configuration leaves open (repetition_penalty ...) from this one.
+    loaded.generation_config = GenerationConfig()
     if adapter is not None:
-        loaded = PeftModel.from_pretrained(loaded, str(adapter), autocast_adapter_dtype=False)
+        loaded = PeftModel.from_pretrained(loaded, str(adapter))  # an adapter stays fp32 on bf16 weights, as it was trained
         _refuse_zero_adapter(loaded, adapter)
     loaded.to(device).eval()
     return LanguageModel(

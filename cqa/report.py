@@ -88,9 +88,15 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
             next_step="cqa score --benchmark --adapter latest",
         )
 
+    def decides(run: runs.Run) -> dict[str, Any]:
+        """All that has to be the same on both sides."""
+        skipped = ("noise_floor", "judge") if "adapter" not in after.record["inputs"] else ("noise_floor",)
+        found = run.record["inputs"] | run.record["config"] | {"code": run.record["code"]}
+        names = ("adapter",) if "adapter" in after.record["inputs"] else ("adapter", "model")
+        return {k: v for k, v in found.items() if k not in (*names, *skipped)}
+
     def same_but_for_adapter(run: runs.Run) -> bool:
-        inputs = {k: v for k, v in after.record["inputs"].items() if k != "adapter"}
-        return run.record["inputs"] == inputs
+        return "adapter" not in run.record["inputs"] and decides(run) == decides(after)
 
     before = run_of(base) if base else latest("score", same_but_for_adapter)
     if before is None:
@@ -98,12 +104,12 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
             "the base model has not been scored on the same texts yet",
             next_step="cqa score --benchmark",
         )
-    for name in ("data", "pool"):
-        if before.record["inputs"].get(name) != after.record["inputs"].get(name):
-            raise DataRefused(
-                f"{before.id} and {after.id} cannot be compared: their {name} differ",
-                next_step="score both models on the same file with the same --pool",
-            )
+    one, two = decides(before), decides(after)
+    if differing := sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k)):
+        raise DataRefused(
+            f"{before.id} and {after.id} cannot be compared: they differ in {', '.join(differing)}",
+            next_step="score both models on the same file with the same settings",
+        )
     parents = [runs.read(after.path.parent / name) for name in after.record["parents"]]
     trained = next((run for run in parents if run and run.record["stage"] == "train"), None)
     what = runs.Spec(

@@ -207,7 +207,8 @@ def _attempts(path: Path) -> list[dict[str, Any]]:
         return []
     attempts = [dict(attempt) for attempt in earlier.record["attempts"]]
     if attempts[-1]["ended"] is None:
-        written = [file.stat().st_mtime for file in path.rglob("*") if file.is_file()]
+        written = [file.stat().st_mtime for file in path.rglob("*")
+                   if file.is_file() and file != path / "lock"]
         began = datetime.fromisoformat(attempts[-1]["started"]).timestamp()
         attempts[-1]["seconds"] = round(max(0.0, max(written) - began), 3)
     return attempts

@@ -105,7 +105,7 @@ def run(
             write_rows(blocks / f"{number:06d}.jsonl", (one.score for one in marked))
             tell(number * BLOCK + len(block), len(texts), "")
         floor = judge.noise_floor(texts, len(texts), SHOWN) if config.noise_floor else None
-        _join(sorted(blocks.iterdir()), scored.file("scores.jsonl"))
+        _join(sorted(blocks.glob("[0-9]*.jsonl")), scored.file("scores.jsonl"))
         scored.tell(
             headline={
                 "texts": len(texts),

@@ -17,7 +17,7 @@ quiet.libraries()
 import datasets  # noqa: E402
 from peft import LoraConfig  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
-from transformers import PrinterCallback, TrainerCallback, set_seed  # noqa: E402
+from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
@@ -127,7 +127,13 @@ def fit(job: Job) -> Outcome:
         callbacks=[keeper],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_last_whole_checkpoint(job.folder))
+    last = _last_whole_checkpoint(job.folder)
+    if last and keeper.is_over(last):
+        # Nothing more fits: what the checkpoint holds is the result, not one step more.
+        trainer._load_from_checkpoint(last)
+        trainer.state = TrainerState.load_from_json(str(Path(last) / "trainer_state.json"))
+    else:
+        trainer.train(resume_from_checkpoint=last)
     _save(trainer, job)
 
     logs = trainer.state.log_history
@@ -137,7 +143,7 @@ def fit(job: Job) -> Outcome:
         planned_steps=pace.total_steps,
         epochs=trainer.state.global_step / pace.steps_per_epoch,
         tokens=int(trainer.state.num_input_tokens_seen),
-        seconds=time.monotonic() - started,
+        seconds=pace.device_before / pace.devices + time.monotonic() - started,
         first_loss=losses[0],
         last_loss=losses[-1],
         dev_loss_by_epoch=[entry["eval_loss"] for entry in logs if "eval_loss" in entry],
@@ -172,16 +178,39 @@ class _Keeper(TrainerCallback):
         self._done_before = 0
         self.cut_short = False
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def is_over(self, checkpoint: str) -> bool:
+        """Whether the plan ends at this checkpoint, or the budget allows no step beyond it."""
+        done = read_json(Path(checkpoint) / "trainer_state.json")
+        self._read_plan()
+        tokens = self._pace.budget.tokens
+        left = float("inf") if tokens is None else tokens - done["num_input_tokens_seen"]
+        spent = (
+            self._pace.seconds_left(self._elapsed()) <= 0 or left < self._pace.largest_step_tokens
+        )
+        over = done["global_step"] >= self._pace.total_steps
+        self.cut_short = spent and not over
+        return spent or over
+
+    def _read_plan(self) -> None:
         if self._plan.exists():
             planned = read_json(self._plan)["total_steps"]
             self._pace.total_steps = min(self._pace.total_steps, planned)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._read_plan()
         state.max_steps = self._pace.total_steps
         self._first_step, self._done_before = time.monotonic(), state.global_step
         if self._pace.seconds_left(self._elapsed()) <= 0 or self._pace.total_steps < 1:
             raise BudgetTooSmall(
                 f"the budget ({self._pace.budget.understood()}) was spent before the first step",
                 next_step="give more: loading the model alone takes part of it",
+            )
+        tokens = self._pace.budget.tokens
+        if tokens is not None and not state.global_step and tokens < self._pace.largest_step_tokens:
+            raise BudgetTooSmall(
+                f"the budget ({self._pace.budget.understood()}) does not hold one step of up to "
+                f"{self._pace.largest_step_tokens:,} tokens",
+                next_step="give more, or a smaller batch_size",
             )
 
     def on_step_end(self, args, state, control, **kwargs):

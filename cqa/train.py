@@ -107,7 +107,7 @@ def shown(example: Example) -> str:
     """An example as the model reads it, the part to be learned between ⟦ and ⟧."""
     return (
         f"--- {example.id}, {example.form}\n"
-        f"{example.preface}{example.given}⟦{example.learned}<end of text>⟧\n"
+        f"{example.preface}{''.join(example.given)}⟦{example.learned}<end of text>⟧\n"
     )
 
 

@@ -80,9 +80,14 @@ def test_a_key_that_stands_twice_is_refused_at_any_depth(file):
 
 
 def test_an_id_that_stands_twice_names_the_line_that_had_it_first(file):
-    content = b'{"id": "a", "text": "1"}\n\n{"id": "b", "text": "2"}\n{"id": "a", "text": "3"}\n'
+    content = (
+        b'{"id": "a", "text": ""}\n\n{"id": "b", "text": ""}\n' + 2 * b'{"id": "a", "text": ""}\n'
+    )
     expected = "an id of its own (line 1 has it already)"
-    assert problems(file, content) == (Problem("rows.jsonl:4", "id", "'a'", expected),)
+    assert problems(file, content) == (
+        Problem("rows.jsonl:4", "id", "'a'", expected),
+        Problem("rows.jsonl:5", "id", "'a'", expected),
+    )
 
 
 def test_rows_without_an_id_do_not_have_the_same_id(file):
@@ -244,6 +249,16 @@ def test_the_hash_of_a_folder_knows_names_and_contents_and_no_dates(workplace):
     one = folder("one", a="1", b="2")
     assert folder("two", b="2", a="1") == one
     assert len({one, folder("3", a="2", b="1"), folder("4", a="12"), folder("5", a="1")}) == 4
+
+
+def test_the_hash_of_a_folder_does_not_know_in_which_order_the_system_lists_it(
+    workplace, monkeypatch
+):
+    for name in "abc":
+        files.write_text(workplace / name, name)
+    straight, listed = files.sha256_of(workplace), list(workplace.rglob("*"))
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: reversed(listed))
+    assert files.sha256_of(workplace) == straight
 
 
 def test_the_hash_of_a_value_does_not_know_the_order_of_keys(workplace):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import random
 import shutil
@@ -137,6 +138,13 @@ def test_a_run_that_ends_later_changes_its_row(root):
     with runs.execute(SCORE, root):
         assert by_id(root)[SCORE.id]["status"] == "running"
     assert by_id(root)[SCORE.id]["status"] == "done"
+
+
+def test_a_run_whose_process_is_killed_changes_its_row_though_no_file_changes(root):
+    with (root / SCORE.id / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as a process at work holds it
+        assert by_id(root)[SCORE.id]["status"] == "running"
+    assert by_id(root)[SCORE.id]["status"] == "interrupted"
 
 
 def test_files_and_folders_that_are_no_runs_are_left_alone(root):

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
-
 from corpus import Document
 from tokenizer import END
+from tokenizers import Tokenizer
 
 LONG_PART = 0.3  # of each stream is kept for the long sequences: both phases see fresh text
 

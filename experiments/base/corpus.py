@@ -76,15 +76,15 @@ def read_documents(folder: Path) -> list[Document]:
     scopes = _scopes(folder)
     found: dict[str, Document] = {}
     for record in _records(folder):
-        record.setdefault("id", hashlib.sha256(record["text"].encode()).hexdigest()[:12])
-        fields = {k: str(record.get(k) or "") for k in Document.__dataclass_fields__ if record.get(k)}
+        record.setdefault("id", hashlib.sha256(record.get("text", "").encode()).hexdigest()[:12])
+        fields = {k: str(record[k]) for k in Document.__dataclass_fields__ if record.get(k)}
         fields["text"] = clean(fields.get("text", ""))
         fields.setdefault("pd_scope", scopes.get(fields["id"], ""))
         document = Document(**fields)
         if document.text and not document.pd_scope.startswith("US only"):
             found.setdefault(document.id, document)
     if not found:
-        raise SystemExit(f"error: {folder} holds no .jsonl.xz, .jsonl or .txt file with usable text")
+        raise SystemExit(f"error: {folder} has no .jsonl.xz, .jsonl or .txt file with usable text")
     return [found[key] for key in sorted(found)]
 
 

@@ -1,9 +1,11 @@
 """Measure the saved base model: bits per byte, context use, memorisation, samples, load time.
 
-    python experiments/base/evaluate.py --corpus FOLDER --model cqa/base --run-dir runs/base
+python experiments/base/evaluate.py --corpus FOLDER --model cqa/base --run-dir runs/base
 
 The weights are read as they are saved (rounded to bf16) and computed with in fp32.
 """
+
+# ruff: noqa: T201 - a script reports by printing
 
 import argparse
 import json
@@ -13,13 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
-
 from batches import Sequences, stream_path
 from corpus import Document, read_documents
 from overlap import longest_runs
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
 
 HERE = Path(__file__).parent
 CONTEXT = 2048
@@ -54,10 +55,9 @@ def load(folder: Path) -> tuple[PreTrainedModel, AutoTokenizer, float]:
 def excerpts(documents: list[Document], genre: str) -> list[str]:
     """One excerpt for each held-out author, from the middle of the longest document."""
     longest: dict[str, Document] = {}
-    for d in documents:
+    for d in sorted(documents, key=lambda d: len(d.text)):
         if d.genre == genre and d.split == "held-out":
-            if d.author not in longest or len(d.text) > len(longest[d.author].text):
-                longest[d.author] = d
+            longest[d.author] = d
     size = EXCERPT_CHARS // max(1, sum(len(d.text) > 50_000 for d in longest.values()))
     texts = [d.text for _, d in sorted(longest.items())]
     return [text[max(0, len(text) - size) // 2 :][:size] for text in texts]

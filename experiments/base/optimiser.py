@@ -15,8 +15,9 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose step is replaced by the nearest orthogonal matrix (Jordan et al., 2024).
 
     Torch has this optimiser too, with one matrix at a time and in bfloat16, which is slow on CPUs
-    without native bfloat16. Here equal shapes are stacked and `dtype` is the caller's. The step is scaled to the size of
-    a typical AdamW step (0.2 * sqrt(longer side)), so both optimisers take one learning rate.
+    without native bfloat16. Here equal shapes are stacked and `dtype` is the caller's. The step is
+    scaled to the size of a typical AdamW step (0.2 * sqrt(longer side)), so that one learning rate
+    serves both optimisers.
     """
 
     def __init__(self, params, lr: float, weight_decay: float, dtype: torch.dtype) -> None:

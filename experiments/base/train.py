@@ -1,7 +1,9 @@
 """Train the embedded base model from a folder of text, in a stated number of minutes.
 
-    python experiments/base/train.py --corpus FOLDER --minutes 55 --out cqa/base
+python experiments/base/train.py --corpus FOLDER --minutes 55 --out cqa/base
 """
+
+# ruff: noqa: T201 - a script reports by printing
 
 import argparse
 import csv
@@ -13,18 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
-from torch.nn import functional as F
-from transformers import Qwen2Config, Qwen2ForCausalLM
-
 from batches import Sequences, write_streams
 from corpus import bucket_shares, read_documents, write_manifest
 from optimiser import make_optimisers, set_progress
 from tokenizer import END, PAD, save_tokenizer, train_tokenizer
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 HERE = Path(__file__).parent
 TOKENIZER_CHARS = 40_000_000  # of training text; more moves no merge that matters
-HELD_OUT_TOKENS = 32_768  # of each genre, for the curve; evaluate.py uses far more
+HELD_OUT_TOKENS = 32_768  # of each genre at most, for the curve; evaluate.py uses far more
 LOGITS_AT_ONCE = 1024  # positions; all of a batch's logits at once would not fit the CPU's cache
 
 
@@ -33,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--corpus", type=Path, required=True, help="folder of text (see README)")
     parser.add_argument("--minutes", type=float, default=55.0, help="training time, evaluation out")
     parser.add_argument("--out", type=Path, default=Path("cqa/base"))
-    parser.add_argument("--run-dir", type=Path, default=Path("runs/base"), help="tokens, checkpoint")
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/base"), help="for checkpoints")
     parser.add_argument("--snapshot-dir", type=Path, help="early models; default RUN_DIR/export")
     parser.add_argument("--loss-csv", type=Path, default=HERE / "loss.csv")
     parser.add_argument("--manifest", type=Path, default=HERE / "manifest.csv")
