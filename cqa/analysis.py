@@ -7,7 +7,7 @@ quantity, at its brackets, at the control, then at everything else with its corr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class Change:
     base_mean: float | None
     tuned_mean: float | None
     interval: stats.Interval
+    """Inverted sign-flip test by work, the test that decides; BCa is too short with few works."""
+    bca: stats.Interval
     sign_flip: stats.SignificanceTest
     wilcoxon: stats.SignificanceTest
     dz: stats.Interval
@@ -65,7 +67,7 @@ class Change:
     detectable: stats.Power
     dropped: int
     adjusted_p: float | None = None
-    """Studentised max-T over everything but the primary; None for the primary itself."""
+    """Studentised max-T over everything that was looked at besides the one primary."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Comparison:
     selective: stats.Claim | None
     control: stats.Claim | None
     primary: str
+    paired: Mapping[tuple[str, str], Paired]
+    """(quantity, group) -> the items behind the change."""
 
     def change(self, quantity: str, group: str) -> Change | None:
         """The change of a quantity on a group, if it was scored."""
@@ -130,8 +134,6 @@ def compare(
     }
     paired = {key: value for key, value in paired.items() if value.ids}
     changes = [_change(quantity, group, p) for (quantity, group), p in paired.items()]
-    changes = _adjusted(changes, paired, primary)
-
     if (primary, "literary") not in paired:
         raise DataRefused(
             f"{label}: {primary} is null for every literary text, so there is nothing to compare",
@@ -145,8 +147,8 @@ def compare(
             literary.delta, literary.works, factual.delta, factual.works, seed=_SEED
         )
         selective = stats.selective(difference.interval)
-        within = stats.equivalent(factual.delta, factual.works, margin, seed=_SEED)
-        control = stats.control_unmoved(within.interval, margin)
+        within = stats.sign_flip_interval(factual.delta, factual.works, seed=_SEED, level=0.9)
+        control = stats.control_unmoved(within, margin)
     main = next(c for c in changes if (c.quantity, c.group) == (primary, "literary"))
     return Comparison(
         label=label,
@@ -157,7 +159,44 @@ def compare(
         selective=selective,
         control=control,
         primary=primary,
+        paired=paired,
     )
+
+
+def corrected(compared: Sequence[Comparison]) -> list[Comparison]:
+    """Correct together everything that was looked at, over all models, quantities and groups.
+
+    Only the primary quantity of the first model on literary items stands alone.
+    """
+    alone = (0, compared[0].primary, "literary")
+    columns = {
+        (number, quantity, group): (paired.delta, paired.works)
+        for number, comparison in enumerate(compared)
+        for (quantity, group), paired in comparison.paired.items()
+        if (number, quantity, group) != alone
+    }
+    adjusted = stats.max_t({"|".join(map(str, k)): v for k, v in columns.items()}, seed=_SEED).p
+    return [
+        replace(
+            comparison,
+            changes=tuple(
+                replace(c, adjusted_p=adjusted.get(f"{number}|{c.quantity}|{c.group}"))
+                for c in comparison.changes
+            ),
+        )
+        for number, comparison in enumerate(compared)
+    ]
+
+
+def against(one: Comparison, other: Comparison) -> list[Change]:
+    """What one tuned model has over another (a placebo, say) in the primary quantity."""
+    changes = []
+    for group in GROUPS:
+        mine, theirs = (c.paired.get((c.primary, group)) for c in (one, other))
+        if mine and theirs and mine.ids == theirs.ids:
+            both = replace(mine, base=theirs.tuned)
+            changes.append(_change(one.primary, group, both))
+    return changes
 
 
 def changes_of_writing(base: Sequence[Score], tuned: Sequence[Score]) -> list[Change]:
@@ -216,7 +255,8 @@ def _change(quantity: str, group: str, p: Paired) -> Change:
         group=group,
         base_mean=float(p.base.mean()),
         tuned_mean=float(p.tuned.mean()),
-        interval=stats.bootstrap_interval(p.delta, p.works, seed=_SEED),
+        interval=stats.sign_flip_interval(p.delta, p.works, seed=_SEED),
+        bca=stats.bootstrap_interval(p.delta, p.works, seed=_SEED),
         sign_flip=stats.sign_flip_test(p.delta, p.works, seed=_SEED),
         wilcoxon=stats.wilcoxon_on_work_means(p.delta, p.works),
         dz=stats.cohens_dz(p.delta, p.works),
@@ -226,19 +266,6 @@ def _change(quantity: str, group: str, p: Paired) -> Change:
     )
 
 
-def _adjusted(
-    changes: Sequence[Change], paired: Mapping[tuple[str, str], Paired], primary: str
-) -> list[Change]:
-    """Correct everything that was looked at besides the primary, which stands alone."""
-    secondary = {key: p for key, p in paired.items() if key != (primary, "literary")}
-    columns = {f"{q}|{g}": (p.delta, p.works) for (q, g), p in secondary.items()}
-    adjusted = stats.max_t(columns, seed=_SEED).p if columns else {}
-    return [
-        Change(**{**vars(c), "adjusted_p": adjusted.get(f"{c.quantity}|{c.group}")})
-        for c in changes
-    ]
-
-
 def _brackets(paired: Mapping[tuple[str, str], Paired], primary: str) -> dict[str, stats.Interval]:
     """Δ specific_gain = Δlog2 p(x|y,c) − mean_k Δlog2 p(x|y'_k,c), per token, item by item."""
     gain = paired[primary, "literary"]
@@ -246,8 +273,8 @@ def _brackets(paired: Mapping[tuple[str, str], Paired], primary: str) -> dict[st
     by_id = dict(zip(residual.ids, -residual.delta, strict=True))
     own = np.array([by_id[key] for key in gain.ids])
     return {
-        "own brief": stats.bootstrap_interval(own, gain.works, seed=_SEED),
-        "mismatched briefs": stats.bootstrap_interval(own - gain.delta, gain.works, seed=_SEED),
+        "own brief": stats.sign_flip_interval(own, gain.works, seed=_SEED),
+        "mismatched briefs": stats.sign_flip_interval(own - gain.delta, gain.works, seed=_SEED),
     }
 
 

@@ -11,7 +11,7 @@ import itertools
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from cqa import render
@@ -21,7 +21,7 @@ NONE, FILLER, FOIL_NONE, FOIL_FULL = "none", "filler", "foil|none", "foil|full"
 NEAREST = 16
 """Mismatched briefs are drawn from so many that are nearest in token length."""
 
-_SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)\]」』]*(?=\s|$)|\n")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)|[。！？][”’）」』]*|\n")
 
 
 class Tokenizer(Protocol):
@@ -74,8 +74,9 @@ class Plan:
     token_ids: tuple[int, ...] = ()
     pieces: int = 0
     joint_differs: bool = False
-    """Tokenising context and text in one go would have given other ids."""
-    flags: tuple[str, ...] = field(default=())
+    """Tokenising preface, context and text in one go would have given other ids."""
+    context_cut: bool = False
+    """The context did not fit the window and lost its beginning."""
 
 
 def subset_name(parts: Sequence[str]) -> str:
@@ -93,7 +94,7 @@ def plan(
     row: Text, row_id: str, pool: Sequence[PoolBrief], tokenizer: Tokenizer, window: int, k: int = 3
 ) -> Plan:
     """The conditions of one row. `window` is the longest sequence the model takes, in tokens."""
-    context, text = render.join(row.context, row.text)
+    context, text = render.join(row.context, row.text, continues=row.continues)
     if not text.strip():
         return Plan({}, None, (), {"text": "the text is empty"}, text, None)
     reasons: dict[str, str] = {}
@@ -147,7 +148,13 @@ def plan(
             conditions[name] = pieces_of(
                 tokenizer.start_id, prefaces[preface_name], context_ids, foil_ids, foil_cuts, room
             )
-    joint = tokenizer.encode(context + text) != context_ids + ids
+    pages = [("", [])]
+    if full is not None:
+        pages.append((render.preface(row.brief), prefaces[full]))
+    joint = any(
+        tokenizer.encode(page + context + text) != [*page_ids, *context_ids, *ids]
+        for page, page_ids in pages
+    )
     return Plan(
         conditions,
         full,
@@ -159,6 +166,7 @@ def plan(
         tuple(ids),
         len(cuts),
         joint_differs=joint,
+        context_cut=len(cuts) == 1 and len(context_ids) + len(ids) > room,
     )
 
 

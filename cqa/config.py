@@ -46,6 +46,8 @@ class TrainConfig(Frozen):
                 f"batch_size {self.batch_size} to be a multiple of "
                 f"micro_batch_size {self.micro_batch_size}"
             )
+        if self.method == "full" and self.dtype == "bfloat16":
+            raise ValueError("full fine-tuning in float32: bf16 weights lose most small updates")
         return self
 
 

@@ -44,7 +44,13 @@ def spec(
         config={"model": model.name} | config.model_dump(mode="json"),
         inputs=inputs | ({"adapter": adapter} if adapter else {}),
         parents=list(parents),
-        code=runs.code_hash("render.py", "sampling.py", "generate.py"),
+        code=runs.code_hash(
+            "render.py",
+            "lm.py",
+            "sampling.py",
+            "generate.py",
+            libraries=("torch", "transformers", "peft"),
+        ),
         seed=seed,
     )
 
@@ -102,6 +108,7 @@ def run(
                         item=item.id,
                         sample=sample,
                         model=_identity(what),
+                        continues=True,
                         meta={
                             "seed": prompt.seed,
                             "tokens": written.tokens,

@@ -43,13 +43,19 @@ class Judge:
     mismatched: int = 3
     thresholds: Thresholds | None = None
 
-    def mark(self, texts: Sequence[Text], *, tokens_per_pass: int | None = None) -> list[Marked]:
+    def mark(
+        self,
+        texts: Sequence[Text],
+        *,
+        tokens_per_pass: int | None = None,
+        by_length: bool = True,
+    ) -> list[Marked]:
         """Score texts; all their conditions go through the model together."""
         plans = [
             plan(text, row_id(text), self.pool, self.lm.tokenizer, self.lm.window, self.mismatched)
             for text in texts
         ]
-        traces = traces_of(self.lm, plans, tokens_per_pass=tokens_per_pass)
+        traces = traces_of(self.lm, plans, tokens_per_pass=tokens_per_pass, by_length=by_length)
         return [
             Marked(text, p, found, self._score(text, p, found))
             for text, p, found in zip(texts, plans, traces, strict=True)
@@ -81,8 +87,9 @@ class Judge:
     ) -> dict[str, Any]:
         """What batch size and order do to the numbers: a fixed quarter of the texts, twice more.
 
-        Once in the usual passes, once one sequence at a time and in reverse order. For each of the
-        named quantities the largest absolute difference over the texts, in the quantity's unit.
+        Once in the usual passes, once in passes of half the size, in reverse order and with
+        sequences of unlike length padded together. For each of the named quantities the largest
+        absolute difference over the texts, in the quantity's unit.
         """
         chosen = heapq.nsmallest(
             max(_NOISE_LEAST, count // _NOISE_SHARE),
@@ -90,7 +97,8 @@ class Judge:
             key=lambda text: hashlib.sha256(row_id(text).encode()).hexdigest(),
         )
         usual = self.mark(chosen)
-        other = self.mark(chosen[::-1], tokens_per_pass=1)[::-1]
+        half = self.lm.tokens_per_pass // 2
+        other = self.mark(chosen[::-1], tokens_per_pass=half, by_length=False)[::-1]
         largest: dict[str, float] = {}
         for one, two in zip(usual, other, strict=True):
             for name in names:
@@ -130,18 +138,24 @@ class Judge:
         if text.model is not None and text.model == self.identity:
             yield "the judge marks its own text"
         if p.joint_differs:
-            yield "tokenised with its context, the text would have other ids"
+            yield "tokenised in one go, the page would have other ids"
+        if p.context_cut:
+            yield "context cut to fit the window"
         if p.pieces > 1:
             yield "longer than the window, scored in pieces"
 
 
 def traces_of(
-    lm: LanguageModel, plans: Sequence[Plan], *, tokens_per_pass: int | None = None
+    lm: LanguageModel,
+    plans: Sequence[Plan],
+    *,
+    tokens_per_pass: int | None = None,
+    by_length: bool = True,
 ) -> list[dict[str, Trace]]:
     """For each plan, condition -> trace."""
     names = [(i, name) for i, p in enumerate(plans) for name in p.conditions]
     pieces = [piece for i, name in names for piece in plans[i].conditions[name]]
-    done = iter(lm.traces(pieces, tokens_per_pass=tokens_per_pass))
+    done = iter(lm.traces(pieces, tokens_per_pass=tokens_per_pass, by_length=by_length))
     traces: list[dict[str, Trace]] = [{} for _ in plans]
     for i, name in names:
         own = [next(done) for _ in plans[i].conditions[name]]

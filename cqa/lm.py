@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cqa import quiet
 
@@ -16,6 +17,7 @@ quiet.libraries()
 
 from peft import PeftModel  # noqa: E402
 from transformers import (  # noqa: E402
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -35,11 +37,11 @@ _TOKENS_PER_PASS = {"cpu": 4096, "cuda": 32768}
 class HubTokenizer:
     """A transformers tokenizer behind the three things that rendering asks of one."""
 
-    def __init__(self, tokenizer) -> None:
+    def __init__(self, tokenizer, bos_token_id: int | None = None) -> None:
+        """`bos_token_id` is what the model's own configuration says, if anything."""
         self.raw = tokenizer
-        start = tokenizer.bos_token_id
-        if start is None:
-            start = tokenizer.eos_token_id
+        candidates = (tokenizer.bos_token_id, bos_token_id, tokenizer.eos_token_id)
+        start = next((token for token in candidates if token is not None), None)
         if start is None:
             raise DataRefused(
                 "the tokenizer has neither a BOS nor an EOS token, so nothing can start a page",
@@ -49,14 +51,18 @@ class HubTokenizer:
         self.encode = lru_cache(maxsize=4096)(self._encode)
 
     def _encode(self, text: str) -> list[int]:
-        return self.raw(text, add_special_tokens=False)["input_ids"] if text else []
+        return self._tokens(text)["input_ids"] if text else []
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """For each token of `encode(text)`, the characters [start, end) that it covers."""
         if not text:
             return []
-        encoded = self.raw(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self._tokens(text, return_offsets_mapping=True)
         return [(start, end) for start, end in encoded["offset_mapping"]]
+
+    def _tokens(self, text: str, **options):
+        # A "<|endoftext|>" that somebody wrote is text, not the end of it.
+        return self.raw(text, add_special_tokens=False, split_special_tokens=True, **options)
 
 
 @dataclass
@@ -75,14 +81,23 @@ class LanguageModel:
     def __post_init__(self) -> None:
         self._body, self._head = _body_and_head(self.model, self.device)
 
-    def traces(self, pieces: Sequence[Piece], *, tokens_per_pass: int | None = None) -> list[Trace]:
+    def traces(
+        self,
+        pieces: Sequence[Piece],
+        *,
+        tokens_per_pass: int | None = None,
+        by_length: bool = True,
+    ) -> list[Trace]:
         """The trace of each piece. Identical pieces are computed once.
 
         Pieces are sorted by length and cut into passes of at most `tokens_per_pass` tokens,
         padding included, so that pieces of like length share a pass and padding costs little.
+        `by_length=False` leaves them in the order given, to see what padding does to the numbers.
         """
         limit = tokens_per_pass or self.tokens_per_pass
-        distinct = sorted(set(pieces), key=lambda p: (len(p.left) + len(p.target), p.left))
+        distinct = list(dict.fromkeys(pieces))
+        if by_length:
+            distinct.sort(key=lambda p: (len(p.left) + len(p.target), p.left))
         done: dict[Piece, Trace] = {}
         waiting = passes(distinct, limit)
         while waiting:
@@ -122,14 +137,16 @@ class LanguageModel:
 
 
 def passes(pieces: Iterable[Piece], tokens_per_pass: int) -> list[list[Piece]]:
-    """Pieces sorted by length -> batches whose width times height stays within the limit."""
+    """Pieces, in their order -> batches whose width times height stays within the limit."""
     batches: list[list[Piece]] = []
+    widest = 0
     for piece in pieces:
-        width = len(piece.left) + len(piece.target)
-        if batches and width * (len(batches[-1]) + 1) <= tokens_per_pass:
+        widest = max(widest, len(piece.left) + len(piece.target))
+        if batches and widest * (len(batches[-1]) + 1) <= tokens_per_pass:
             batches[-1].append(piece)
         else:
             batches.append([piece])
+            widest = len(piece.left) + len(piece.target)
     return batches
 
 
@@ -144,11 +161,12 @@ def load(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(model)
     loaded = load_model(model, dtype=dtype)
-    # `generate` fills what our own configuration leaves open (repetition_penalty ...) from this one.
+    # `generate` fills from here what our own configuration leaves open (repetition_penalty ...).
     loaded.generation_config = GenerationConfig()
     if adapter is not None:
-        loaded = PeftModel.from_pretrained(loaded, str(adapter))  # an adapter stays fp32 on bf16 weights, as it was trained
-        _refuse_zero_adapter(loaded, adapter)
+        # An adapter stays fp32 on bf16 weights, as it was trained.
+        loaded = PeftModel.from_pretrained(loaded, str(adapter))
+        _refuse_adapter(loaded, adapter)
     loaded.to(device).eval()
     return LanguageModel(
         name=model.name,
@@ -196,7 +214,12 @@ def load_tokenizer(model: Model) -> HubTokenizer:
             f"model {model.name}: its tokenizer has no fast version, so tokens cannot be placed",
             next_step="convert it once with AutoTokenizer(...).save_pretrained",
         )
-    return HubTokenizer(raw)
+    config = AutoConfig.from_pretrained(
+        model.source, revision=model.revision or "main", trust_remote_code=False
+    )
+    # Qwen's tokenizers have no BOS, and after chat tuning their EOS ends a turn and not a document;
+    # the configuration names the document separator all the same.
+    return HubTokenizer(raw, getattr(config, "bos_token_id", None))
 
 
 def window_of(model: nn.Module) -> int:
@@ -210,7 +233,13 @@ def is_zero_adapter(model: nn.Module) -> bool:
     return bool(b_matrices) and all(not p.detach().any() for p in b_matrices)
 
 
-def _refuse_zero_adapter(model: nn.Module, adapter: Path) -> None:
+def _refuse_adapter(model: PeftModel, adapter: Path) -> None:
+    if model.active_peft_config.is_prompt_learning:
+        raise DataRefused(
+            f"adapter {adapter}: it puts tokens of its own before the page, so positions would not "
+            "be those of the text",
+            next_step="use a LoRA, or another adapter that leaves the page as it is",
+        )
     if is_zero_adapter(model):
         raise DataRefused(
             f"adapter {adapter}: every B matrix is zero, so it changes nothing",
@@ -242,4 +271,11 @@ def _body_and_head(
     with torch.inference_mode():
         ids = torch.arange(8, device=device)[None] % head.weight.shape[0]
         same = torch.allclose(head(split(ids)), whole(ids), atol=1e-4, rtol=1e-4)
-    return (split, head) if same else (whole, nn.Identity())
+    if not same:
+        return whole, nn.Identity()
+    if type(head) is nn.Linear and head.weight.dtype in (torch.bfloat16, torch.float16):
+        # Logits rounded to bf16 move the specific gain by some thousandths of a bit per token.
+        weight = head.weight.detach().float()
+        bias = None if head.bias is None else head.bias.detach().float()
+        return split, lambda states: functional.linear(states.float(), weight, bias)
+    return split, head

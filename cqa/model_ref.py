@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cqa import quiet
 from cqa.errors import DataRefused
-from cqa.files import sha256_of, sha256_of_value
+from cqa.files import read_json, sha256_of, sha256_of_value
 from cqa.paths import EMBEDDED_MODEL, shown
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
@@ -36,7 +36,7 @@ def find(reference: str) -> Model:
         return _folder("embedded", EMBEDDED_MODEL)
     folder = Path(reference).expanduser()
     if folder.is_dir():
-        return _folder(shown(folder), folder)
+        return _folder(folder.resolve().name, folder)
     if _HUB_ID.match(reference) and not reference.startswith((".", "/", "~")):
         return _hub(reference)
     raise DataRefused(
@@ -63,9 +63,9 @@ def subject(base: Model, tuned: Path | None) -> Subject:
         return Subject(base)
     for candidate in (tuned, tuned / "adapter"):
         if (candidate / "adapter_config.json").is_file():
-            return Subject(base, candidate, _hash_folder(candidate))
+            return Subject(base, candidate, _hash_adapter(candidate))
     if (tuned / "model" / "config.json").is_file():
-        return Subject(_folder(shown(tuned), tuned / "model"))
+        return Subject(_folder(tuned.resolve().name, tuned / "model"))
     raise DataRefused(
         f"adapter {shown(tuned)}: no adapter_config.json there",
         next_step="give a PEFT adapter folder or a run directory that `cqa train` made",
@@ -89,6 +89,14 @@ def _folder(name: str, folder: Path) -> Model:
 def _hash_folder(folder: Path) -> str:
     files = sorted(p for p in folder.iterdir() if p.is_file() and _MATTERS.search(p.name))
     return sha256_of_value({path.name: sha256_of(path) for path in files})
+
+
+def _hash_adapter(folder: Path) -> str:
+    """As `_hash_folder`, without the place where the base model lay when it was trained."""
+    config = read_json(folder / "adapter_config.json")
+    config.pop("base_model_name_or_path", None)
+    weights = {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
+    return sha256_of_value({"config": config} | weights)
 
 
 def _hub(reference: str) -> Model:

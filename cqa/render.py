@@ -41,11 +41,12 @@ def preface(brief: Brief, parts: Sequence[Part] | None = None) -> str:
     return "".join(lines) + "\n" if lines else ""
 
 
-def join(context: str | None, text: str) -> tuple[str, str]:
+def join(context: str | None, text: str, *, continues: bool = False) -> tuple[str, str]:
     """Context and text as they meet on the page: the white space between them belongs to the text.
 
     A space at the end of a context changes how nearly every tokenizer cuts what follows; at the
-    start of a text it changes nothing. A text that begins in mid-air gets one space.
+    start of a text it changes nothing. A text that begins in mid-air gets one space, unless it
+    `continues` its context to the letter, as what a model wrote does.
 
     >>> join("The kettle sang. ", "He let it.")
     ('The kettle sang.', ' He let it.')
@@ -54,6 +55,6 @@ def join(context: str | None, text: str) -> tuple[str, str]:
         return "", text
     left = context.rstrip()
     gap = context[len(left) :]
-    if text[:1].isspace():
+    if continues or text[:1].isspace():
         return left, text
     return left, (gap or " ") + text

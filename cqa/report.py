@@ -20,7 +20,15 @@ from cqa.types import Annotation, Score, Text
 if TYPE_CHECKING:
     from cqa.study import Study
 
-_CODE = ("report.py", "analysis.py", "writing.py", "html.py", "figures.py")
+_CODE = (
+    "report.py",
+    "analysis.py",
+    "writing.py",
+    "overlap.py",
+    "html.py",
+    "figures.py",
+    "templates/report.html",
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Tuned:
 def of_study(study: Study) -> runs.Run:
     """Run whatever of the experiment is not done, then report it. The main arm comes first."""
     experiment = study.experiment
+    kind = study.kind()  # asked before the first score is seen
     base_scores = study.benchmark_scores(None)
     for one in study.tuned:
         study.trained(one)
@@ -66,7 +75,7 @@ def of_study(study: Study) -> runs.Run:
         config={
             "experiment": experiment.name,
             "question": experiment.question,
-            "kind": "as fixed in the experiment file before the run",
+            "kind": kind,
             "analysis": experiment.analysis.model_dump(mode="json"),
         },
         parents=[run.id for run in study.made],
@@ -81,7 +90,7 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
     """Report two score runs of the same texts; without names, the newest pair."""
     from cqa.study import latest, run_of
 
-    after = run_of(tuned) if tuned else latest("score", lambda r: "adapter" in r.record["inputs"])
+    after = run_of(tuned) if tuned else latest("score", _is_tuned)
     if after is None:
         raise UsageRefused(
             "no tuned model has been scored yet",
@@ -90,13 +99,14 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
 
     def decides(run: runs.Run) -> dict[str, Any]:
         """All that has to be the same on both sides."""
-        skipped = ("noise_floor", "judge") if "adapter" not in after.record["inputs"] else ("noise_floor",)
         found = run.record["inputs"] | run.record["config"] | {"code": run.record["code"]}
-        names = ("adapter",) if "adapter" in after.record["inputs"] else ("adapter", "model")
-        return {k: v for k, v in found.items() if k not in (*names, *skipped)}
+        free = {"adapter", "noise_floor"}
+        if "adapter" not in after.record["inputs"]:  # all weights were trained
+            free |= {"model", "judge"}
+        return {name: value for name, value in found.items() if name not in free}
 
     def same_but_for_adapter(run: runs.Run) -> bool:
-        return "adapter" not in run.record["inputs"] and decides(run) == decides(after)
+        return not _is_tuned(run) and decides(run) == decides(after)
 
     before = run_of(base) if base else latest("score", same_but_for_adapter)
     if before is None:
@@ -127,6 +137,11 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
     return _run(what, [Tuned(after.record["label"], before, after, trained)], [], None)
 
 
+def _is_tuned(run: runs.Run) -> bool:
+    trained = any(parent.startswith("train-") for parent in run.record["parents"])
+    return trained or "adapter" in run.record["inputs"]
+
+
 def _run(
     what: runs.Spec, models: Sequence[Tuned], annotations: Sequence[Annotation], root: Path | None
 ) -> runs.Run:
@@ -135,7 +150,7 @@ def _run(
     with runs.execute(what, root) as reported:
         settings = what.config["analysis"]
         base = score.load_scores(models[0].base_scores)
-        compared = [
+        separate = [
             analysis.compare(
                 one.label,
                 base,
@@ -146,12 +161,18 @@ def _run(
             )
             for one in models
         ]
+        compared = analysis.corrected(separate)
         results = {
             "sentence": analysis.sentence(compared[0], _cost(models[0].trained)),
             "question": what.config["question"],
             "kind": what.config["kind"],
             "analysis": {**settings, "sha256": sha256_of_value(dict(settings))},
             "models": [_model(c, one) for c, one in zip(compared, models, strict=True)],
+            "against": [
+                _row(f"{compared[0].label} against {other.label}", change)
+                for other in compared[1:]
+                for change in analysis.against(compared[0], other)
+            ],
             "base_of_benchmark": models[0].base_scores.record["headline"]["groups"],
             "writing": _writing(models, annotations),
             "bill": [_bill(run) for run in _all_runs(models)],
@@ -191,11 +212,21 @@ def markdown(results: Mapping[str, Any]) -> str:
             f"{_n(row['high'], sign=True)}] | {_n(row['p'], 3)} | {_n(row['d_z'], 2, sign=True)} | "
             f"{_n(row['detectable'])} |"
         )
-    lines += ["", f"Unit: {results['analysis']['primary']}. p: sign flips by whole work.", ""]
+    lines += [
+        "",
+        f"Unit: {results['analysis']['primary']}. p and interval: sign flips by whole work.",
+        "",
+    ]
     for model in results["models"]:
         lines.append(f"- {model['model']}: {model['verdict']}; {model['difference_said']}.")
         for name, said in model["brackets_said"].items():
-            lines.append(f"  - change of log2 p of the text, {name}: {said}")
+            lines.append(f"  - change of log2 p of the literary texts, {name}: {said}")
+        lines.append(f"  - noise floor ±{model['noise_floor']:.1e}")
+    for row in results["against"]:
+        lines.append(
+            f"- {row['model']}, {row['group']}: {_n(row['change'], sign=True)} "
+            f"[{_n(row['low'], sign=True)}, {_n(row['high'], sign=True)}], p = {_n(row['p'], 3)}"
+        )
     if results["writing"]:
         lines += [
             "",
@@ -274,6 +305,8 @@ def _row(label: str, change: Change) -> dict[str, Any]:
         "low": interval.low,
         "high": interval.high,
         "interval": interval.method,
+        "bca_low": change.bca.low,
+        "bca_high": change.bca.high,
         "p": change.sign_flip.p,
         "p_wilcoxon": change.wilcoxon.p,
         "p_adjusted": change.adjusted_p,
@@ -377,13 +410,12 @@ def _cost(trained: runs.Run | None) -> str:
 
 
 def _noise_floor(one: Tuned) -> float:
-    """The larger floor of the two scorings, or 0 where it was not measured."""
-    floors = []
+    """A change carries the noise of both scorings; 0 where it was not measured."""
+    floor = 0.0
     for run in (one.base_scores, one.tuned_scores):
-        measured = run.record["headline"].get("noise_floor")
-        if measured:
-            floors.append(measured["largest_difference"].get(PRIMARY, 0.0))
-    return max(floors, default=0.0)
+        if measured := run.record["headline"].get("noise_floor"):
+            floor += measured["largest_difference"].get(PRIMARY, 0.0)
+    return floor
 
 
 def _mean(scores: Sequence[Score], name: str) -> float | None:

@@ -97,10 +97,15 @@ class Run:
         self.record.update(facts)
 
 
-def code_hash(*modules: str) -> str:
-    """Hash of the source of these modules of cqa: a changed formula makes a new run."""
+def code_hash(*modules: str, libraries: Sequence[str] = ()) -> str:
+    """Hash of these modules of cqa and the versions of these libraries.
+
+    A changed formula makes a new run, and so does a new torch.
+    """
     package = Path(__file__).parent
-    return sha256_of_value({name: (package / name).read_text("utf-8") for name in modules})[:16]
+    found = {name: (package / name).read_text("utf-8") for name in modules}
+    found |= {name: importlib.metadata.version(name) for name in libraries}
+    return sha256_of_value(found)[:16]
 
 
 def find(spec: Spec, root: Path | None = None) -> Run | None:
@@ -139,7 +144,7 @@ def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
     path.mkdir(parents=True, exist_ok=True)
     with _held(path):
         earlier = _attempts(path)
-        started = _now()
+        started = now()
         record = {
             "schema": SCHEMA,
             "id": spec.id,
@@ -207,8 +212,11 @@ def _attempts(path: Path) -> list[dict[str, Any]]:
         return []
     attempts = [dict(attempt) for attempt in earlier.record["attempts"]]
     if attempts[-1]["ended"] is None:
-        written = [file.stat().st_mtime for file in path.rglob("*")
-                   if file.is_file() and file != path / "lock"]
+        written = [
+            file.stat().st_mtime
+            for file in path.rglob("*")
+            if file.is_file() and file.name != "lock"
+        ]
         began = datetime.fromisoformat(attempts[-1]["started"]).timestamp()
         attempts[-1]["seconds"] = round(max(0.0, max(written) - began), 3)
     return attempts
@@ -219,7 +227,7 @@ def _end(run: Run, clock: float) -> None:
     attempt = record["attempts"][-1]
     reason = None if record["status"] == "done" else record["reason"]
     seconds = round(time.monotonic() - clock, 3)
-    attempt.update(ended=_now(), seconds=seconds, reason=reason)
+    attempt.update(ended=now(), seconds=seconds, reason=reason)
     record.update(ended=attempt["ended"], seconds=seconds)
     write_json(run.path / "run.json", record)
 
@@ -248,5 +256,6 @@ def _held(path: Path) -> Iterator[None]:
         yield
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment, in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -22,6 +22,7 @@ from transformers import (
     TemperatureLogitsWarper,
 )
 
+from cqa.errors import DataRefused
 from cqa.lm import LanguageModel
 
 
@@ -74,11 +75,17 @@ def write(
     temperature: float,
     min_p: float,
 ) -> list[Continuation]:
-    """Continue a batch of prompts. Padding stands left and is masked: rows do not see each other."""
+    """Continue a batch of prompts. Padding stands left, masked: rows do not see each other."""
     raw = lm.tokenizer.raw
     end = raw.eos_token_id
     pad = raw.pad_token_id if raw.pad_token_id is not None else end
     width = max(len(prompt.ids) for prompt in prompts)
+    if width + max_new_tokens > lm.window:
+        raise DataRefused(
+            f"a prompt of {width} tokens and {max_new_tokens} new ones do not fit the model's "
+            f"window of {lm.window}",
+            next_step="lower max_new_tokens, or shorten the context",
+        )
     ids = torch.full((len(prompts), width), pad, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for i, prompt in enumerate(prompts):

@@ -74,7 +74,7 @@ def spec(
         | config.model_dump(mode="json"),
         inputs=inputs | ({"adapter": adapter} if adapter else {}),
         parents=list(parents),
-        code=runs.code_hash(*_CODE),
+        code=runs.code_hash(*_CODE, libraries=("torch", "transformers", "peft")),
     )
 
 
@@ -143,12 +143,13 @@ def pool_hash(pool: Sequence[PoolBrief]) -> str:
 def summarise(scores: Iterable[Score]) -> list[dict[str, Any]]:
     """Means of the shown quantities by source and group, nulls left out and counted."""
     texts: dict[tuple[str, str], int] = defaultdict(int)
-    copies: dict[tuple[str, str], int] = defaultdict(int)
+    flags: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for score in scores:
         key = score.source or "texts", score.group or "no group"
         texts[key] += 1
-        copies[key] += "copies the brief" in score.flags
+        for flag in score.flags:
+            flags[key][flag] += 1
         for name in SHOWN:
             if (value := score.quantities[name]) is not None:
                 values[key][name].append(value)
@@ -160,7 +161,7 @@ def summarise(scores: Iterable[Score]) -> list[dict[str, Any]]:
             found = values[key][name]
             row[name] = math.fsum(found) / len(found) if found else None
             row[f"{name}_scored"] = len(found)
-        rows.append(row | {"copies_brief": copies[key]})
+        rows.append(row | {"flags": dict(flags[key])})
     return rows
 
 

@@ -51,10 +51,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training did. Losses are mean nats per learned token."""
+    """What a training did. Losses are nats per learned token, in the mean of a step; those of the
+    development side in the mean over its batches."""
 
     steps: int
+    asked_steps: int
     planned_steps: int
+    """Fewer than asked where the budget did not reach; the schedule was fitted to them."""
     epochs: float
     tokens: int
     seconds: float
@@ -75,6 +78,7 @@ def fit(job: Job) -> Outcome:
     """
     started = time.monotonic()
     config, pace = job.config, job.pace
+    asked_steps = config.epochs * pace.steps_per_epoch
     set_seed(job.seed)
     model = load_model(job.model, dtype=config.dtype)
     _refuse_long([*job.train, *job.dev], window_of(model))
@@ -115,6 +119,7 @@ def fit(job: Job) -> Outcome:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # else DataParallel would multiply the batch
     trainer = _Trainer(
         pace,
         config.warmup_ratio,
@@ -140,6 +145,7 @@ def fit(job: Job) -> Outcome:
     losses = [entry["loss"] for entry in logs if "loss" in entry]
     return Outcome(
         steps=trainer.state.global_step,
+        asked_steps=asked_steps,
         planned_steps=pace.total_steps,
         epochs=trainer.state.global_step / pace.steps_per_epoch,
         tokens=int(trainer.state.num_input_tokens_seen),
@@ -261,17 +267,15 @@ def _dataset(rows: Sequence[Tokens]) -> datasets.Dataset:
 
 
 def _with_pad(tokenizer: HubTokenizer):
-    """A tokenizer whose padding differs from its end of text, which has to be learned."""
+    """A tokenizer that can pad, with a token other than the end of text where it has one.
+
+    Where it has none, end of text pads and is learned all the same: labels are given with the ids
+    and padded with −100, never derived from them.
+    """
     raw = tokenizer.raw
     if raw.pad_token_id is None or raw.pad_token_id == raw.eos_token_id:
         unused = [t for t in raw.all_special_tokens if t not in (raw.eos_token, raw.bos_token)]
-        if not unused:
-            raise DataRefused(
-                "the tokenizer has no token to pad with besides its end of text, which would then "
-                "not be learned",
-                next_step="set pad_token in its tokenizer_config.json to a token of its own",
-            )
-        raw.pad_token = unused[0]
+        raw.pad_token = unused[0] if unused else raw.eos_token
     return raw
 
 

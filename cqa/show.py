@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,9 +114,11 @@ def _scoring(run: Run) -> None:
             cells.append("null" if row[name] is None else f"{row[name]:.4f}{few}")
         table.add_row(f"{row['source'][:40]}, {row['group']}", str(row["texts"]), *cells)
     stdout().print(table)
-    copied = sum(row["copies_brief"] for row in groups)
-    if copied:
-        print(f"{copied} texts repeat five or more words of their brief in a row")  # noqa: T201
+    flags = Counter()
+    for row in groups:
+        flags.update(row["flags"])
+    for flag, count in flags.items():
+        print(f"{count} of {summary['texts']} texts: {flag}")  # noqa: T201
     if floor := summary.get("noise_floor"):
         worst = max(floor["largest_difference"].values(), default=0.0)
         print(  # noqa: T201

@@ -13,7 +13,7 @@ from cqa import generate, ingest, model_ref, runs, score, train
 from cqa.conditions import PoolBrief, pool_of
 from cqa.config import ArmConfig, Experiment
 from cqa.errors import CqaError
-from cqa.files import sha256_of_rows
+from cqa.files import read_json, sha256_of_rows, sha256_of_value, write_json
 from cqa.paths import shipped
 from cqa.progress import Tell, progress, say
 from cqa.texts import TextFile, as_texts
@@ -78,6 +78,27 @@ class Study:
     def pool(self) -> list[PoolBrief]:
         """Mismatched briefs come from the benchmark itself."""
         return pool_of(as_texts(self.data.items))
+
+    def kind(self) -> str:
+        """Whether the analysis can be called fixed beforehand; noted when first asked for.
+
+        The first run of an experiment writes down the hash of its file, [expected] left out. A
+        file that was changed afterwards is exploratory, whatever it says.
+        """
+        fixed = self.experiment.model_dump(mode="json", exclude={"expected"})
+        locks = (self.root or runs.runs_root()) / "locks.json"
+        known = read_json(locks) if locks.exists() else {}
+        mine = {"sha256": sha256_of_value(fixed), "first_run": runs.now()}
+        first = known.setdefault(self.experiment.name, mine)
+        if first is mine:
+            write_json(locks, known)
+        if first["sha256"] == mine["sha256"]:
+            return (
+                f"confirmatory: fixed in the experiment file at its first run {first['first_run']}"
+            )
+        return (
+            f"exploratory: the experiment file was changed after its first run {first['first_run']}"
+        )
 
     def trained(self, tuned: Tuned) -> runs.Run:
         """The training of one arm with one seed."""

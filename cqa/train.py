@@ -34,7 +34,16 @@ def spec(
         config={"model": model.name} | config.model_dump(mode="json"),
         inputs={"model": model.sha256, "data": data.record["inputs"]["data"]},
         parents=[data.id],
-        code=runs.code_hash("render.py", "examples.py", "pace.py", "sft.py", "train.py"),
+        code=runs.code_hash(
+            "render.py",
+            "examples.py",
+            "budget.py",
+            "pace.py",
+            "lm.py",
+            "sft.py",
+            "train.py",
+            libraries=("torch", "transformers", "trl", "peft", "accelerate"),
+        ),
         seed=seed,
         budget=budget,
     )
@@ -154,7 +163,7 @@ def _write_result(
     facts = asdict(outcome)
     headline = {
         name: facts[name]
-        for name in ("steps", "planned_steps", "first_loss", "last_loss", "dev_loss_by_epoch")
+        for name in ("steps", "asked_steps", "first_loss", "last_loss", "dev_loss_by_epoch")
     } | {
         "trained_parameters": outcome.trained_parameters,
         "rows": len(data.annotations_of("all" if config.split == "all" else "train")),

@@ -182,6 +182,9 @@ class Text(BaseModel):
     item: Name | None = None
     sample: int | None = None
     model: str | None = None
+    """Hash of the model and adapter that wrote it, as `cqa generate` gives it."""
+    continues: bool = False
+    """The text goes on from its context to the letter: no white space is put between them."""
     meta: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")

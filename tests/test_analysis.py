@@ -111,10 +111,19 @@ def test_a_control_that_moves_is_not_called_unmoved():
 
 
 def test_the_primary_stands_alone_and_everything_else_is_corrected():
-    found = compare(scores(0.0), scores(0.05, control=0.05))
-    assert found.change(PRIMARY, "literary").adjusted_p is None
-    adjusted = found.change(PRIMARY, "factual").adjusted_p
-    assert adjusted >= found.change(PRIMARY, "factual").sign_flip.p
+    main, placebo = analysis.corrected(
+        [compare(scores(0.0), scores(shift, control=0.05)) for shift in (0.05, 0.001)]
+    )
+    assert main.change(PRIMARY, "literary").adjusted_p is None
+    for change in (main.change(PRIMARY, "factual"), placebo.change(PRIMARY, "literary")):
+        assert change.adjusted_p >= change.sign_flip.p
+
+
+def test_two_tuned_models_are_compared_item_by_item():
+    main, placebo = (compare(scores(0.0), scores(shift)) for shift in (0.05, 0.02))
+    literary, factual = analysis.against(main, placebo)
+    assert literary.interval.estimate == pytest.approx(0.03)
+    assert factual.interval.estimate == pytest.approx(0.0)
 
 
 def test_works_are_the_resampling_unit():
