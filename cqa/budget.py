@@ -6,6 +6,7 @@ counts as one device.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -18,15 +19,21 @@ _UNITS = {
     "gpu-minute": ("device_seconds", 60.0),
     "gpu-hour": ("device_seconds", 3600.0),
     "gpu-day": ("device_seconds", 86400.0),
-    **dict.fromkeys(("s", "sec", "second"), ("wall_seconds", 1.0)),
-    **dict.fromkeys(("m", "min", "minute"), ("wall_seconds", 60.0)),
-    **dict.fromkeys(("h", "hour"), ("wall_seconds", 3600.0)),
+    "second": ("wall_seconds", 1.0),
+    "minute": ("wall_seconds", 60.0),
+    "hour": ("wall_seconds", 3600.0),
     "token": ("tokens", 1.0),
     "ktoken": ("tokens", 1e3),
     "mtoken": ("tokens", 1e6),
     "epoch": ("epochs", 1.0),
 }
 """Unit -> the ceiling it belongs to, and how many of that ceiling's own unit it is."""
+
+_SHORT = {
+    **dict.fromkeys(("s", "sec", "secs"), "second"),
+    **dict.fromkeys(("m", "min", "mins"), "minute"),
+    "h": "hour",
+}
 
 GRAMMAR = "2gpu-hours, 90s, 30min, 1h, 300ktokens, 5epochs, or several joined with commas"
 
@@ -45,13 +52,13 @@ class Budget:
         """The budget in plain words, echoed back before anything is spent."""
         said = []
         if self.device_seconds is not None:
-            said.append(f"{self.device_seconds:g} device-seconds")
+            said.append(f"{_plain(self.device_seconds)} device-seconds")
         if self.wall_seconds is not None:
-            said.append(f"{self.wall_seconds:g} s of wall time")
+            said.append(f"{_plain(self.wall_seconds)} s of wall time")
         if self.tokens is not None:
             said.append(f"{self.tokens:,} tokens")
         if self.epochs is not None:
-            said.append(f"{self.epochs:g} epochs")
+            said.append(f"{_plain(self.epochs)} epochs")
         return "at most " + " and ".join(said) if said else "no limit"
 
     def seconds_left(self, *, wall: float, device: float, devices: int = 1) -> float:
@@ -77,13 +84,20 @@ def parse(text: str) -> Budget:
     for part in text.lower().replace("_", "-").split(","):
         match = _AMOUNT.match(part.strip())
         unit = match[2] if match else ""
-        singular = unit if unit in _UNITS else unit.removesuffix("s")
+        singular = _SHORT.get(unit) or unit.removesuffix("s")
         if match is None or singular not in _UNITS:
             raise UsageRefused(
                 f"--budget {text!r}: {part.strip()!r} is not understood", next_step=f"say {GRAMMAR}"
             )
         kind, size = _UNITS[singular]
         amount = float(match[1]) * size
+        if kind == "tokens":
+            amount = int(amount) if math.isfinite(amount) else amount
+        if not math.isfinite(amount):
+            raise UsageRefused(
+                f"--budget {text!r}: {part.strip()[:40]!r} is more than can be counted",
+                next_step=f"say {GRAMMAR}",
+            )
         if amount <= 0:
             raise UsageRefused(
                 f"--budget {text!r}: {part.strip()!r} leaves nothing to spend",
@@ -95,6 +109,9 @@ def parse(text: str) -> Budget:
                 next_step="keep the smaller one",
             )
         found[kind] = amount
-    if "tokens" in found:
-        found["tokens"] = int(found["tokens"])
     return Budget(**found)
+
+
+def _plain(number: float) -> str:
+    """All digits, none of them for show: 3024000, 0.5."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")

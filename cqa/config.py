@@ -18,6 +18,8 @@ Dtype = Literal["float32", "bfloat16", "float64"]
 Form = Literal["generation", "appreciation"]
 Pairing = Literal["true", "shuffled"]
 Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Forms = Annotated[tuple[Form, ...], Field(min_length=1)]
 Rate = Annotated[float, Field(gt=0)]
 
 
@@ -25,7 +27,7 @@ class TrainConfig(Frozen):
     """Settings of one fine-tuning. All of them are ours; the published settings are not known."""
 
     method: Literal["lora", "full"] = "lora"
-    forms: tuple[Form, ...] = ("generation", "appreciation")
+    forms: Forms = ("generation", "appreciation")
     pairing: Pairing = "true"
     split: Literal["train", "all"] = "train"
     epochs: Positive = 5
@@ -75,7 +77,7 @@ class ArmConfig(Frozen):
 
     name: Identifier
     pairing: Pairing = "true"
-    forms: tuple[Form, ...] | None = None
+    forms: Forms | None = None
 
 
 class AnalysisConfig(Frozen):
@@ -105,7 +107,7 @@ class Experiment(Frozen):
     judge: Name = "embedded"
     annotations: Name = FOUNDING_BATCH
     items: Name = BENCHMARK_ITEMS
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     budget: str | None = None
     """For each training of the experiment."""
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]

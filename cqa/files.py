@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -60,6 +61,7 @@ def iter_rows(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row | list[Pro
                 line.decode("utf-8-sig" if number == 1 else "utf-8"),
                 object_pairs_hook=_no_key_twice,
                 parse_constant=_no_nan,
+                parse_float=_finite,
             )
             json.dumps(raw, ensure_ascii=False).encode("utf-8")  # a lone surrogate fails here
         except UnicodeDecodeError as error:
@@ -73,6 +75,9 @@ def iter_rows(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row | list[Pro
         except json.JSONDecodeError as error:
             seen = f"{error.msg} at column {error.colno}, near {_near(line, error.pos)}"
             yield number, [Problem(where, "", seen, "one JSON object per line")]
+            continue
+        except ValueError as error:  # a number of thousands of digits
+            yield number, [Problem(where, "", str(error).split(";")[0], "numbers of common size")]
             continue
         except RecursionError:
             yield number, [Problem(where, "", "very deep nesting", "a flat JSON object")]
@@ -96,6 +101,8 @@ def explain(error: ValidationError, kind: type[BaseModel], where: str) -> list[P
         field = _dotted(found["loc"])
         seen, expected = _brief_repr(found["input"]), found["msg"]
         match found["type"]:
+            case "too_short" if len(found["input"]) >= found["ctx"]["min_length"]:
+                continue  # too short only without the members that were refused already
             case "missing":
                 seen, expected = "nothing", "a value (the field is required)"
             case "extra_forbidden":
@@ -190,7 +197,10 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CqaError(f"{shown(path)}: cannot be read ({error})") from error
+        raise CqaError(
+            f"{shown(path)}: cannot be read ({error})",
+            next_step="if a run's record is damaged, delete its folder and repeat its command",
+        ) from error
 
 
 class _Refused(Exception):
@@ -220,13 +230,20 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for key, value in pairs:
         if key in row:
-            raise _Refused(key, "the key twice", "each key once")
+            raise _Refused(ascii(key)[1:-1], "the key twice", "each key once")
         row[key] = value
     return row
 
 
 def _no_nan(name: str) -> None:
     raise _Refused("", name, "a number that JSON knows (missing is null)")
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if math.isinf(number):
+        raise _Refused("", literal, "a number that a computer can hold")
+    return number
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
@@ -237,9 +254,28 @@ def _dotted(location: tuple[int | str, ...]) -> str:
 
 
 def _did_you_mean(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
-    known = list(kind.model_fields) if len(location) == 1 else []
+    known = _fields_at(kind, location[:-1])
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"no such key; did you mean {close[0]!r}?" if close else "no such key here"
+
+
+def _fields_at(kind: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys that are known at a place inside a model; none where that is not to be told."""
+    for step in location:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(step))
+            kind = field.annotation if field else None
+        else:  # inside a list, tuple or mapping: the type of its members
+            kind = next(iter(_models_in(kind)), None)
+    models = _models_in(kind)
+    return list(models[0].model_fields) if models else []
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation such as `tuple[Turn, ...] | None` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
 
 
 def _brief_repr(value: Any) -> str:

@@ -114,9 +114,11 @@ def split_by_work(works: Sequence[str]) -> dict[str, Literal["train", "dev"]]:
     The order of the hashes does not depend on what else is there, so a work added later moves at
     most the one that stands at the border.
     """
-    ordered = sorted(set(works), key=lambda work: hashlib.sha256(work.encode()).hexdigest())
-    dev = max(1, round(DEV_SHARE * len(ordered))) if len(ordered) > 1 else 0
-    return {work: "dev" if i < dev else "train" for i, work in enumerate(ordered)}
+    same = {work: _same_work(work) for work in works}
+    ordered = sorted(set(same.values()), key=lambda work: hashlib.sha256(work.encode()).hexdigest())
+    held_back = max(1, round(DEV_SHARE * len(ordered))) if len(ordered) > 1 else 0
+    dev = set(ordered[:held_back])
+    return {work: "dev" if same[work] in dev else "train" for work in sorted(same)}
 
 
 def _files_of(source: Path) -> list[tuple[Path, str]]:
@@ -230,8 +232,10 @@ def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
         headline={
             "dialogues": len(read["dialogues.jsonl"]),
             "annotations": len(annotations),
-            "works_train": sum(side == "train" for side in split.values()),
-            "works_dev": sum(side == "dev" for side in split.values()),
+            "works_train": len(
+                {_same_work(work) for work, side in split.items() if side == "train"}
+            ),
+            "works_dev": len({_same_work(work) for work, side in split.items() if side == "dev"}),
             "steps_by_kind": dict(sorted(kinds.items())),
             "items_literary": groups["literary"],
             "items_factual": groups["factual"],

@@ -1,19 +1,17 @@
 """Keeping to a budget while training: the pace so far -> how many steps still fit.
 
 The learning-rate schedule is a function of step / total steps. Where the budget does not reach,
-`total` is lowered as soon as the pace shows it, so that the schedule still runs to its end.
+`total_steps` is lowered as soon as the pace shows it, so that the schedule still runs to its end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cqa.budget import Budget
 
-MEASURED_STEPS = 2
-"""Steps before the pace is believed; the first one is slower than the rest."""
 _MARGIN = 1.1
-"""A step may take so much longer than the mean."""
+"""A step may take so much longer than the pace says."""
 
 
 @dataclass
@@ -34,32 +32,49 @@ class Pace:
     saving_seconds: float = 1.0
     """Kept back for writing the result."""
 
+    _first: tuple[int, float, int] | None = field(default=None, init=False)
+    """(step, seconds, tokens) after the first step of this attempt, which is slower than others."""
+    _last: tuple[float, int] = field(default=(0.0, 0), init=False)
+    _slowest: float = field(default=0.0, init=False)
+    """Seconds per token of the slowest step so far."""
+
     def __post_init__(self) -> None:
         if self.budget.epochs is not None:
             # Down to whole steps: 0.5 epochs of 5 steps are 2 steps, never 3.
             self.total_steps = min(
                 self.total_steps, int(self.budget.epochs * self.steps_per_epoch + 1e-9)
             )
+        if self.budget.tokens is not None and self.budget.tokens < self.largest_step_tokens:
+            self.total_steps = 0  # any step might be the largest
 
     def lower_to_fit(self, step: int, seconds: float, stepping_seconds: float, tokens: int) -> None:
         """Lower `total_steps` to what the budget still allows after `step` steps.
 
-        seconds: since this attempt began, loading included; stepping_seconds: since its first step;
-        tokens: through the model so far, over all attempts.
+        Called after every step. seconds: since this attempt began, loading included;
+        stepping_seconds: since its first step began; tokens: through the model so far, over all
+        attempts.
         """
-        if step < 1:
-            return
-        left = self.seconds_left(seconds)
-        if left < float("inf") and (step >= MEASURED_STEPS or left <= 0):
-            pace = max(1e-9, _MARGIN * stepping_seconds / step)
-            self.total_steps = min(self.total_steps, step + int(max(0.0, left) / pace))
         if self.budget.tokens is not None:
             left = self.budget.tokens - tokens
-            mean = tokens / step
-            more = int(left / mean)
-            if left < more * mean + (self.largest_step_tokens - mean):
-                more -= 1  # the last step may be the largest
-            self.total_steps = min(self.total_steps, step + max(0, more))
+            self._keep(step + _steps_in(left, tokens / step, self.largest_step_tokens))
+        left = self.seconds_left(seconds)
+        if left == float("inf"):
+            return
+        if self._first is None:
+            self._first = (step, stepping_seconds, tokens)
+            # One step is no pace; all it can show is that there is no time for a second one.
+            of_one = _MARGIN * stepping_seconds * max(1.0, self.largest_step_tokens / tokens)
+            if left < of_one:
+                self._keep(step)
+        else:
+            first_step, first_seconds, _ = self._first
+            seconds_before, tokens_before = self._last
+            per_token = (stepping_seconds - seconds_before) / max(1, tokens - tokens_before)
+            self._slowest = max(self._slowest, per_token)
+            mean = _MARGIN * (stepping_seconds - first_seconds) / (step - first_step)
+            largest = _MARGIN * self._slowest * self.largest_step_tokens
+            self._keep(step + _steps_in(left, mean, largest))
+        self._last = (stepping_seconds, tokens)
 
     def seconds_left(self, seconds: float) -> float:
         """Seconds until the budget is spent, `seconds` into this attempt; infinite without one."""
@@ -76,3 +91,13 @@ class Pace:
         if step < warmup:
             return (step + 1) / warmup
         return max(0.0, (self.total_steps - step) / max(1, self.total_steps - warmup))
+
+    def _keep(self, steps: int) -> None:
+        self.total_steps = min(self.total_steps, steps)
+
+
+def _steps_in(left: float, mean: float, largest: float) -> int:
+    """Steps that `left` holds if the last is the largest possible and the others are mean ones."""
+    if left < largest:
+        return 0
+    return 1 + int((left - largest) / max(mean, 1e-12))

@@ -168,7 +168,10 @@ def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
         clock = time.monotonic()
         try:
             yield run
+            sha256_of_value(run.record)  # what JSON cannot say (a loss of NaN) is a failure as well
         except BaseException as error:
+            for told in ("headline", "spent", "outputs"):
+                run.record.pop(told, None)
             run.tell(status="failed", reason=_reason(error))
             _end(run, clock)
             raise

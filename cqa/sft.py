@@ -181,7 +181,6 @@ class _Keeper(TrainerCallback):
         self._job, self._pace, self._started = job, job.pace, started
         self._plan = job.folder / "plan.json"
         self._first_step = 0.0
-        self._done_before = 0
         self.cut_short = False
 
     def is_over(self, checkpoint: str) -> bool:
@@ -205,26 +204,25 @@ class _Keeper(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self._read_plan()
         state.max_steps = self._pace.total_steps
-        self._first_step, self._done_before = time.monotonic(), state.global_step
-        if self._pace.seconds_left(self._elapsed()) <= 0 or self._pace.total_steps < 1:
+        self._first_step = time.monotonic()
+        if self._pace.total_steps < 1:
+            raise BudgetTooSmall(
+                f"the budget ({self._pace.budget.understood()}) does not hold one step, of up to "
+                f"{self._pace.largest_step_tokens:,} tokens and 1/{self._pace.steps_per_epoch} "
+                "of an epoch",
+                next_step="give more, or a smaller batch size",
+            )
+        if self._pace.seconds_left(self._elapsed()) <= 0:
             raise BudgetTooSmall(
                 f"the budget ({self._pace.budget.understood()}) was spent before the first step",
                 next_step="give more: loading the model alone takes part of it",
             )
-        tokens = self._pace.budget.tokens
-        if tokens is not None and not state.global_step and tokens < self._pace.largest_step_tokens:
-            raise BudgetTooSmall(
-                f"the budget ({self._pace.budget.understood()}) does not hold one step of up to "
-                f"{self._pace.largest_step_tokens:,} tokens",
-                next_step="give more, or a smaller batch_size",
-            )
 
     def on_step_end(self, args, state, control, **kwargs):
         pace, now = self._pace, time.monotonic()
-        planned, done_here = pace.total_steps, state.global_step - self._done_before
-        # The pace of this attempt, as if all steps so far had been taken in it.
-        stepping = (now - self._first_step) * state.global_step / max(1, done_here)
+        planned = pace.total_steps
         tokens = int(state.num_input_tokens_seen)
+        stepping = now - self._first_step
         pace.lower_to_fit(state.global_step, self._elapsed(), stepping, tokens)
         if pace.total_steps < planned:
             write_json(self._plan, {"total_steps": pace.total_steps})

@@ -213,7 +213,7 @@ def table(frame: pd.DataFrame, last: int, as_json: bool) -> None:
             row["id"],
             row["status"],
             _number(row["seconds"], 1),
-            "" if row["seed"] != row["seed"] else str(int(row["seed"])),
+            str(row["seed"]) if isinstance(row["seed"], int) else "",
             _result(row),
         )
     stdout().print(shown_rows)

@@ -67,10 +67,16 @@ def refresh(root: Path | None = None, *, rebuild: bool = False) -> Path:
 
 def read(root: Path | None = None) -> pd.DataFrame:
     """The results table as a data frame, oldest run first."""
-    path = refresh(root)
+    try:
+        frame = _frame(refresh(root))
+    except (sqlite3.DatabaseError, pd.errors.DatabaseError):
+        frame = _frame(refresh(root, rebuild=True))
+    return frame.drop(columns="stamp").astype({"seed": "Int64"})
+
+
+def _frame(path: Path) -> pd.DataFrame:
     with closing(sqlite3.connect(path, timeout=30)) as connection:
-        frame = pd.read_sql_query("SELECT * FROM runs ORDER BY started, id", connection)
-    return frame.drop(columns="stamp")
+        return pd.read_sql_query("SELECT * FROM runs ORDER BY started, id", connection)
 
 
 def export_csv(path: Path, root: Path | None = None) -> int:
@@ -150,5 +156,8 @@ def _row(run: runs.Run) -> dict[str, Any]:
     }
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def _no_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
