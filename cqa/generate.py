@@ -24,6 +24,7 @@ from cqa.types import Item, Text
 
 if TYPE_CHECKING:
     from cqa.lm import LanguageModel
+    from cqa.sampling import Prompt
 
 
 def spec(
@@ -89,6 +90,8 @@ def run(
                     )
                     for item, sample in batch
                 ]
+                for (item, _), prompt in zip(batch, prompts, strict=True):
+                    _refuse_long(item, prompt, config.max_new_tokens, lm.window)
                 texts = write(
                     lm,
                     prompts,
@@ -131,6 +134,15 @@ def run(
             outputs={"texts.jsonl": sha256_of(made.file("texts.jsonl"))},
         )
     return made
+
+
+def _refuse_long(item: Item, prompt: Prompt, new: int, window: int) -> None:
+    if len(prompt.ids) + new > window:
+        raise DataRefused(
+            f"{item.id}: its brief and context of {len(prompt.ids)} tokens and {new} new ones do "
+            f"not fit the model's window of {window}",
+            next_step="lower --max-new-tokens, or shorten the item",
+        )
 
 
 def _identity(what: runs.Spec) -> str:

@@ -90,7 +90,7 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
     """Report two score runs of the same texts; without names, the newest pair."""
     from cqa.study import latest, run_of
 
-    after = run_of(tuned) if tuned else latest("score", _is_tuned)
+    after = run_of(tuned) if tuned is not None else latest("score", _is_tuned)
     if after is None:
         raise UsageRefused(
             "no tuned model has been scored yet",
@@ -108,12 +108,17 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
     def same_but_for_adapter(run: runs.Run) -> bool:
         return not _is_tuned(run) and decides(run) == decides(after)
 
-    before = run_of(base) if base else latest("score", same_but_for_adapter)
+    before = run_of(base) if base is not None else latest("score", same_but_for_adapter)
     if before is None:
         raise UsageRefused(
             "the base model has not been scored on the same texts yet",
             next_step="cqa score --benchmark",
         )
+    for run in (before, after):
+        if run.record["stage"] != "score" or not run.done:
+            raise UsageRefused(
+                f"{run.id}: not a finished scoring", next_step="see `cqa table` for the scorings"
+            )
     one, two = decides(before), decides(after)
     if differing := sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k)):
         raise DataRefused(

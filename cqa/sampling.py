@@ -22,7 +22,6 @@ from transformers import (
     TemperatureLogitsWarper,
 )
 
-from cqa.errors import DataRefused
 from cqa.lm import LanguageModel
 
 
@@ -80,12 +79,6 @@ def write(
     end = raw.eos_token_id
     pad = raw.pad_token_id if raw.pad_token_id is not None else end
     width = max(len(prompt.ids) for prompt in prompts)
-    if width + max_new_tokens > lm.window:
-        raise DataRefused(
-            f"a prompt of {width} tokens and {max_new_tokens} new ones do not fit the model's "
-            f"window of {lm.window}",
-            next_step="lower max_new_tokens, or shorten the context",
-        )
     ids = torch.full((len(prompts), width), pad, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for i, prompt in enumerate(prompts):

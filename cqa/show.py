@@ -72,6 +72,15 @@ def run(run: Run, as_json: bool) -> None:
     print(f"in {shown(run.path)}")  # noqa: T201
 
 
+def runs(found: Sequence[Run], as_json: bool) -> None:
+    """Several runs, as one object where one is asked for."""
+    if as_json and len(found) != 1:
+        as_json_object({"runs": [{**one.record, "path": str(one.path)} for one in found]})
+        return
+    for one in found:
+        run(one, as_json)
+
+
 def texts(made: Sequence[Run], out: Path, rows: int, as_json: bool) -> None:
     """What was written, and where."""
     if as_json:

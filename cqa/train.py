@@ -70,7 +70,7 @@ def run(
     from cqa.lm import load_tokenizer
     from cqa.sft import Job
 
-    limits = budgets.parse(what.budget) if what.budget else budgets.Budget()
+    limits = budgets.parse(what.budget) if what.budget is not None else budgets.Budget()
     with runs.execute(what, root) as trained:
         tokenizer = load_tokenizer(model)
         rows = {

@@ -14,6 +14,7 @@ from cqa.errors import UsageRefused
 
 @command("cqa generate --out outputs.jsonl")
 def generate(
+    context: typer.Context,
     items: Annotated[
         Path | None, typer.Argument(help="Benchmark items to write for (default: shipped).")
     ] = None,
@@ -37,7 +38,7 @@ def generate(
     """
     from cqa import generate as stage
     from cqa import model_ref, show
-    from cqa.config import GenerateConfig, validated
+    from cqa.config import GenerateConfig
     from cqa.files import read_rows
     from cqa.paths import BENCHMARK_ITEMS, shipped
     from cqa.progress import progress, say
@@ -45,7 +46,7 @@ def generate(
 
     stage.refuse_foreign(out, overwrite=overwrite)
     if experiment:
-        wiring.refuse_both("items", items)
+        wiring.refuse_beside_experiment(context, "out", "overwrite")
         study = wiring.study(experiment)
         made = [study.texts(one) for one in [None, *study.tuned]]
     else:
@@ -56,7 +57,7 @@ def generate(
             "min_p": min_p,
             "dtype": dtype,
         }
-        config = validated(GenerateConfig, given, "options")
+        config = wiring.settings(GenerateConfig, given)
         rows = read_rows(items or shipped(BENCHMARK_ITEMS), Item)
         base = model_ref.find(model)
         writers = [wiring.Tuned("base", model_ref.Subject(base))]

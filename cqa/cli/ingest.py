@@ -13,6 +13,7 @@ from cqa.cli.app import command
 
 @command("cqa ingest")
 def ingest(
+    context: typer.Context,
     sources: Annotated[
         list[Path] | None,
         typer.Argument(help="Batch folders or JSON-lines files (default: what ships with cqa)."),
@@ -25,7 +26,7 @@ def ingest(
     from cqa import show
 
     if experiment:
-        wiring.refuse_both("files", sources)
+        wiring.refuse_beside_experiment(context)
         run = wiring.study(experiment).ingested
     else:
         run = stage.run(sources or wiring.shipped_sources())

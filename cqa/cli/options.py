@@ -17,7 +17,7 @@ Adapter = Annotated[
     str | None,
     typer.Option("--adapter", help="A PEFT adapter folder, a train run, or `latest`."),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the run.")]
 ExperimentFile = Annotated[
     Path | None, typer.Option("--experiment", help="Take everything from this experiment file.")
 ]

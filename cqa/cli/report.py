@@ -13,6 +13,7 @@ from cqa.cli.app import command
 
 @command("cqa report")
 def report(
+    context: typer.Context,
     base: Annotated[
         str | None, typer.Argument(help="Score run of the base model (default: the newest).")
     ] = None,
@@ -31,7 +32,7 @@ def report(
     from cqa import show
 
     if experiment:
-        wiring.refuse_both("runs", base or tuned)
+        wiring.refuse_beside_experiment(context, "out")
         run = stage.of_study(wiring.study(experiment))
     else:
         run = stage.of_runs(base, tuned, margin=margin)

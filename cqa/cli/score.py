@@ -14,6 +14,7 @@ from cqa.errors import DataRefused, UsageRefused
 
 @command("cqa score outputs.jsonl")
 def score(
+    context: typer.Context,
     file: Annotated[
         Path | None, typer.Argument(help="JSON lines with `text` and, if any, context and brief.")
     ] = None,
@@ -46,7 +47,7 @@ def score(
     from cqa import model_ref, show
     from cqa import score as stage
     from cqa.conditions import pool_of
-    from cqa.config import ScoreConfig, validated
+    from cqa.config import ScoreConfig
     from cqa.files import copy, read_rows, sha256_of_rows
     from cqa.paths import BENCHMARK_ITEMS, shipped
     from cqa.probes import probed, treatments
@@ -55,7 +56,7 @@ def score(
     from cqa.types import Item, Text
 
     if experiment:
-        wiring.refuse_both("a file", file)
+        wiring.refuse_beside_experiment(context)
         study = wiring.study(experiment)
         scored = [study.benchmark_scores(one) for one in [None, *study.tuned]]
         scored += [study.text_scores(one) for one in [None, *study.tuned]]
@@ -68,7 +69,7 @@ def score(
     if file is not None and benchmark:
         raise UsageRefused("a file and --benchmark at once", next_step="leave one of them out")
     given = {"mismatched": mismatched, "dtype": dtype, "noise_floor": noise_floor}
-    config = validated(ScoreConfig, given, "options")
+    config = wiring.settings(ScoreConfig, given)
     items = read_rows(shipped(BENCHMARK_ITEMS), Item)
     if file is None:
         texts, data, label = as_texts(items), sha256_of_rows(items), "base"

@@ -15,6 +15,7 @@ from cqa.errors import EXIT_CUT_SHORT, UsageRefused
 
 @command("cqa train --budget 2gpu-hours")
 def train(
+    context: typer.Context,
     data: Annotated[
         str | None, typer.Argument(help="A batch folder or an ingest run (default: shipped).")
     ] = None,
@@ -44,16 +45,17 @@ def train(
     from cqa import budget as budgets
     from cqa import ingest, model_ref, show
     from cqa import train as stage
-    from cqa.config import TrainConfig, validated
+    from cqa.config import TrainConfig
     from cqa.progress import progress, say
 
     if experiment:
-        wiring.refuse_both("data", data)
+        wiring.refuse_beside_experiment(context, "arm")
         study = wiring.study(experiment)
-        for one in _arms(study, arm):
-            show.run(study.trained(one), as_json)
+        show.runs([study.trained(one) for one in _arms(study, arm)], as_json)
         return
-    limits = budgets.parse(budget) if budget else budgets.Budget()
+    if arm is not None:
+        raise UsageRefused("--arm without --experiment", next_step="name the experiment file too")
+    limits = budgets.parse(budget) if budget is not None else budgets.Budget()
     say(f"budget: {limits.understood()}{_devices(limits)}")
     asked = {
         "method": "full" if full else None,
@@ -64,7 +66,7 @@ def train(
         "lora_rank": lora_rank,
         "pairing": "shuffled" if shuffled else None,
     }
-    config = validated(TrainConfig, {k: v for k, v in asked.items() if v is not None}, "options")
+    config = wiring.settings(TrainConfig, asked)
     base, ingested = model_ref.find(model), _ingested(data)
     label = f"{'shuffled' if shuffled else 'annotations'}-s{seed}"
     what = stage.spec(config, base, ingested, seed=seed, budget=budget, label=label)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cqa.errors import UsageRefused
+import typer
+
+from cqa.errors import DataRefused, UsageRefused
 
 if TYPE_CHECKING:
     from cqa.model_ref import Model, Subject
     from cqa.study import Study
+
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,35 @@ def tuned(reference: str, base: Model) -> Tuned | None:
         return from_run(found) if found else None
     folder = Path(reference).expanduser()
     if folder.is_dir() and not (folder / "run.json").exists():
-        return Tuned(folder.resolve().name, model_ref.subject(base, folder))
+        # Labels part the rows of a file: an adapter called base must not pass for the base model.
+        name = folder.resolve().name
+        label = f"adapter-{name}" if name == "base" else name
+        return Tuned(label, model_ref.subject(base, folder))
     return from_run(run_of(reference))
 
 
-def refuse_both(name: str, value: Any) -> None:
-    """An experiment file says everything; a second source would be ignored in silence."""
-    if value:
-        raise UsageRefused(f"{name} and --experiment at once", next_step="leave one of them out")
+def settings(kind: type[Config], given: dict[str, Any]) -> Config:
+    """A config from options; None stands for its default, a fault is one of usage."""
+    from cqa.config import validated
+
+    try:
+        return validated(kind, {k: v for k, v in given.items() if v is not None}, "options")
+    except DataRefused as refused:
+        raise UsageRefused(refused.what, next_step="change the option") from None
+
+
+def refuse_beside_experiment(context: typer.Context, *allowed: str) -> None:
+    """An experiment file says everything: an option beside it would be ignored in silence."""
+    free = {"experiment", "as_json", *allowed}
+    typed = [
+        name
+        for name in context.params
+        if name not in free
+        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if typed:
+        names = ", ".join(name.replace("_", "-") for name in typed)
+        raise UsageRefused(
+            f"{names} and --experiment at once: the file says everything",
+            next_step="leave one of them out, or change the file",
+        )
