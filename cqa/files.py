@@ -99,10 +99,13 @@ def explain(error: ValidationError, kind: type[BaseModel], where: str) -> list[P
     problems = []
     for found in error.errors():
         field = _dotted(found["loc"])
-        seen, expected = _brief_repr(found["input"]), found["msg"]
+        seen = _brief_repr(found["input"])
+        expected = found["msg"].removeprefix("Input should be ")
         match found["type"]:
             case "too_short" if len(found["input"]) >= found["ctx"]["min_length"]:
                 continue  # too short only without the members that were refused already
+            case "too_short":
+                expected = f"at least {found['ctx']['min_length']} of them"
             case "missing":
                 seen, expected = "nothing", "a value (the field is required)"
             case "extra_forbidden":

@@ -28,6 +28,7 @@ from cqa.paths import runs_root
 SCHEMA = 1
 Status = Literal["done", "cut short", "failed", "interrupted", "running"]
 
+_TRIES = 5
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "numpy", "scipy")
 
 
@@ -110,7 +111,7 @@ def code_hash(*modules: str, libraries: Sequence[str] = ()) -> str:
 
 def find(spec: Spec, root: Path | None = None) -> Run | None:
     """The finished run of this spec, or None."""
-    run = read(_directory(spec, root))
+    run = read(directory(spec, root))
     return run if run and run.done and run.record["fingerprint"] == spec.fingerprint else None
 
 
@@ -140,7 +141,7 @@ def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
     What an interrupted or failed earlier attempt left in the directory is still there. Attempts and
     their failures are kept in the record.
     """
-    path = _directory(spec, root)
+    path = directory(spec, root)
     path.mkdir(parents=True, exist_ok=True)
     with _held(path):
         earlier = _attempts(path)
@@ -204,7 +205,8 @@ def machine() -> dict[str, Any]:
     return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
 
 
-def _directory(spec: Spec, root: Path | None) -> Path:
+def directory(spec: Spec, root: Path | None = None) -> Path:
+    """Where the run of a spec lies, whether it is there yet or not."""
     return (root or runs_root()) / spec.id
 
 
@@ -245,14 +247,19 @@ def _reason(error: BaseException) -> str:
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
     with (path / "lock").open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        # `is_held` asks for the lock as well, for an instant: one refusal is no refusal.
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        else:
             handle.seek(0)
             raise CqaError(
                 f"{path.name}: another process ({handle.read().strip()}) is at work on this run",
                 next_step="wait for it, or change the seed or the configuration",
-            ) from None
+            )
         handle.truncate(0)
         handle.write(f"pid {os.getpid()}")
         handle.flush()

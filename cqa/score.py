@@ -19,6 +19,7 @@ from cqa.config import ScoreConfig
 from cqa.files import iter_rows, read_rows, sha256_of, sha256_of_value, whole, write_rows
 from cqa.judge import Judge, Marked
 from cqa.model_ref import Model
+from cqa.parallel import Share
 from cqa.paths import BENCHMARK_ITEMS, shipped
 from cqa.progress import Tell
 from cqa.texts import as_texts
@@ -87,24 +88,22 @@ def run(
     load: Callable[[], LanguageModel],
     tell: Tell,
     root: Path | None = None,
+    help_scoring: Callable[[], None] | None = None,
 ) -> runs.Run:
-    """Score every text, block by block; a block whose files are there is not scored again."""
+    """Score every text, block by block; a block whose files are there is not scored again.
+
+    `help_scoring` may have other processes write blocks first (see `score_share`).
+    """
     if done := runs.find(what, root):
         return done
     with runs.execute(what, root) as scored:
-        lm = load()
-        name = what.config["judge"] + (f" + {what.label}" if "adapter" in what.inputs else "")
-        identity = sha256_of_value([what.inputs["model"], what.inputs.get("adapter")])
-        judge = Judge(name, identity, lm, pool, config.mismatched).with_thresholds(reference())
-        blocks = scored.file("blocks")
-        for number, block in enumerate(_blocks(texts)):
-            if (blocks / f"{number:06d}.jsonl").exists():
-                continue
-            marked = judge.mark(block)
-            _write_traces(scored.file(f"traces/{number:06d}.parquet"), marked)
-            write_rows(blocks / f"{number:06d}.jsonl", (one.score for one in marked))
-            tell(number * BLOCK + len(block), len(texts), "")
+        if help_scoring:
+            help_scoring()
+        judge = _judge(what, config, pool, load())
+        lm = judge.lm
+        _score_blocks(scored.path, judge, texts, Share(), tell)
         floor = judge.noise_floor(texts, len(texts), SHOWN) if config.noise_floor else None
+        blocks = scored.file("blocks")
         _join(sorted(blocks.glob("[0-9]*.jsonl")), scored.file("scores.jsonl"))
         scored.tell(
             headline={
@@ -120,6 +119,43 @@ def run(
         )
         shutil.rmtree(blocks)
     return scored
+
+
+def score_share(
+    what: runs.Spec,
+    config: ScoreConfig,
+    texts: Collection[Text],
+    pool: Sequence[PoolBrief],
+    share: Share,
+    *,
+    load: Callable[[], LanguageModel],
+    tell: Tell,
+    root: Path | None = None,
+) -> None:
+    """Write the blocks of one share into a run that another process has begun and will end."""
+    judge = _judge(what, config, pool, load())
+    _score_blocks(runs.directory(what, root), judge, texts, share, tell)
+
+
+def _judge(
+    what: runs.Spec, config: ScoreConfig, pool: Sequence[PoolBrief], lm: LanguageModel
+) -> Judge:
+    name = what.config["judge"] + (f" + {what.label}" if "adapter" in what.inputs else "")
+    identity = sha256_of_value([what.inputs["model"], what.inputs.get("adapter")])
+    return Judge(name, identity, lm, pool, config.mismatched).with_thresholds(reference())
+
+
+def _score_blocks(
+    folder: Path, judge: Judge, texts: Collection[Text], share: Share, tell: Tell
+) -> None:
+    for number, block in enumerate(_blocks(texts)):
+        scores = folder / "blocks" / f"{number:06d}.jsonl"
+        if scores.exists() or not share.has(number):
+            continue
+        marked = judge.mark(block)
+        _write_traces(folder / "traces" / f"{number:06d}.parquet", marked)
+        write_rows(scores, (one.score for one in marked))
+        tell(number * BLOCK + len(block), len(texts), "")
 
 
 def reference() -> list[Text]:

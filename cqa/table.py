@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from cqa import runs
+from cqa.errors import CqaError
 from cqa.files import sha256_of_value, whole
 from cqa.paths import runs_root
 
@@ -55,13 +56,7 @@ def refresh(root: Path | None = None, *, rebuild: bool = False) -> Path:
     path = root / "index.sqlite"
     if rebuild:
         path.unlink(missing_ok=True)
-    try:
-        _refresh(root, path)
-    except sqlite3.DatabaseError:
-        if rebuild:
-            raise
-        path.unlink(missing_ok=True)  # a damaged index holds nothing that the runs do not
-        _refresh(root, path)
+    _refresh(root, path)
     return path
 
 
@@ -69,7 +64,13 @@ def read(root: Path | None = None) -> pd.DataFrame:
     """The results table as a data frame, oldest run first."""
     try:
         frame = _frame(refresh(root))
-    except (sqlite3.DatabaseError, pd.errors.DatabaseError):
+    except (sqlite3.DatabaseError, pd.errors.DatabaseError) as error:
+        if "locked" in str(error):
+            raise CqaError(
+                "the index of the results table is in use by another process",
+                next_step="try again in a moment",
+            ) from error
+        # A damaged index holds nothing that the runs do not.
         frame = _frame(refresh(root, rebuild=True))
     return frame.drop(columns="stamp").astype({"seed": "Int64"})
 

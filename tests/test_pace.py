@@ -127,6 +127,14 @@ def test_a_second_step_is_not_begun_where_it_cannot_fit():
     assert train(pace, [(6.0, 10)] * 100).seconds <= 10
 
 
+def test_a_step_that_is_slower_than_any_before_still_fits():
+    # n steps of 10 s leave 10.5 s: enough for one like them, not for one of 10.8 s, which may come
+    for n in range(3, 40):
+        pace = plan(Budget(wall_seconds=n * 10 + 10.5), saving_seconds=0.0)
+        done = train(pace, [*[(10.0, 10)] * n, *[(10.8, 10)] * 100])
+        assert done.seconds <= n * 10 + 10.5
+
+
 def test_what_earlier_attempts_spent_is_spent():
     # 60 of 100 s are gone before this attempt, which then has 40 s for steps of 1 s.
     done = train(plan(Budget(wall_seconds=100), wall_before=60.0), [(1.0, 10)] * 100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,9 @@ def score(
         typer.Option(help="Rows whose briefs serve as mismatched ones (default: the benchmark)."),
     ] = None,
     mismatched: Annotated[int, typer.Option(min=1, max=15, help="Mismatched briefs a text.")] = 3,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Share the work: over GPUs, or over processes without.")
+    ] = 1,
     noise_floor: Annotated[
         bool, typer.Option("--noise-floor", help="Score a quarter again, otherwise batched.")
     ] = False,
@@ -44,7 +48,7 @@ def score(
 
     Everything is in bits; what a row does not carry is null, with the reason.
     """
-    from cqa import model_ref, show
+    from cqa import model_ref, parallel, show
     from cqa import score as stage
     from cqa.conditions import pool_of
     from cqa.config import ScoreConfig
@@ -99,15 +103,13 @@ def score(
         label=marker.label,
         parents=marker.parents,
     )
+    load = functools.partial(wiring.load, subject.model, subject.adapter, config.dtype)
+    if share := parallel.share():
+        stage.score_share(what, config, texts, briefs, share, load=load, tell=lambda *_: None)
+        return
+    helpers = functools.partial(parallel.launch, processes) if processes > 1 else None
     with progress(f"score {marker.label}") as tell:
-        run = stage.run(
-            what,
-            config,
-            texts,
-            briefs,
-            load=lambda: wiring.load(subject.model, subject.adapter, config.dtype),
-            tell=tell,
-        )
+        run = stage.run(what, config, texts, briefs, load=load, tell=tell, help_scoring=helpers)
     if out:
         copy(run.file("scores.jsonl"), out)
     show.scores([run], as_json)

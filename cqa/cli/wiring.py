@@ -28,9 +28,9 @@ class Tuned:
 
 def load(model, adapter, dtype):
     """`cqa.lm.load`, imported when it is called."""
-    from cqa import lm
+    from cqa import lm, parallel
 
-    return lm.load(model, adapter=adapter, dtype=dtype)
+    return lm.load(model, adapter=adapter, dtype=dtype, device=parallel.device())
 
 
 def fit(job):

@@ -1,0 +1,66 @@
+"""Several processes at one scoring: the same command again, each with its share of the blocks.
+
+`accelerate launch` starts the processes and gives each its number (and its GPU, where there are
+several). A process writes the blocks that are its own; which process wrote a block changes nothing
+in it, so the result does not depend on their number.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from cqa.errors import CqaError
+
+_WORKER = "CQA_SCORE_WORKER"
+
+
+@dataclass(frozen=True)
+class Share:
+    """Process `rank` of `processes`; block n belongs to process n modulo `processes`."""
+
+    rank: int = 0
+    processes: int = 1
+
+    def has(self, block: int) -> bool:
+        """Whether this block is for this process."""
+        return block % self.processes == self.rank
+
+
+def share() -> Share | None:
+    """The share of a process that was launched by `launch`; None in any other process."""
+    if _WORKER not in os.environ:
+        return None
+    return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+
+def launch(processes: int) -> None:
+    """Run this very command line in so many processes and wait for them."""
+    import torch
+
+    devices = torch.cuda.device_count()
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", "--num_machines", "1"]
+    command += ["--num_processes", str(processes), "--main_process_port", "0"]
+    command += ["--multi_gpu"] if devices > 1 else ["--cpu"]
+    command += ["-m", "cqa", *sys.argv[1:]]
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    environment = os.environ | {_WORKER: "1", "OMP_NUM_THREADS": str(threads)}
+    finished = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
+    if finished.returncode != 0:
+        raise CqaError(
+            f"{processes} processes: one of them failed (exit code {finished.returncode})",
+            next_step="its own message stands above; the same command goes on from what is done",
+        )
+
+
+def device() -> str | None:
+    """The GPU of a launched process; None to choose as usual."""
+    import torch
+
+    mine = share()
+    if mine is None or torch.cuda.device_count() < 2:
+        return None
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
