@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cqa import runs
+from cqa import markdown, runs
 from cqa.config import Experiment
 from cqa.files import copy, read_json, write_text
-from cqa.report import markdown
 
 _HEADING = "[expected]"
 _NOTE = """\
@@ -95,5 +94,5 @@ def _results_page(
         f"Written by `make accept` from `cqa run {path.parent.name}/{path.name}`, "
         f"{record['ended'][:10]}, on {record['machine']['system']} "
         f"{record['machine']['processor']}, {record['machine']['cores']} cores; {versions}. "
-        "Every number is in `results.csv`.\n\n" + markdown(results)
+        "Every number is in `results.csv`.\n\n" + markdown.page(results)
     )

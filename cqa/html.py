@@ -11,6 +11,7 @@ from markupsafe import Markup
 from cqa import __version__
 from cqa.analysis import Comparison
 from cqa.figures import forest
+from cqa.markdown import number
 from cqa.types import Score
 
 
@@ -24,7 +25,7 @@ def page(
     environment = Environment(
         loader=PackageLoader("cqa"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["n"] = _number
+    environment.filters["n"] = number
     return environment.get_template("report.html").render(
         results=results,
         figure=Markup(forest(compared, results["analysis"]["margin"])),
@@ -32,9 +33,3 @@ def page(
         texts=texts,
         version=__version__,
     )
-
-
-def _number(value: float | None, digits: int = 4, sign: bool = False) -> str:
-    if value is None:
-        return "–"
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"

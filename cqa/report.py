@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cqa import analysis, runs, score, writing
+from cqa import analysis, markdown, runs, score, writing
 from cqa.analysis import Change, Comparison
 from cqa.errors import DataRefused, UsageRefused
 from cqa.files import read_rows, sha256_of, sha256_of_value, whole, write_json, write_text
@@ -26,6 +26,7 @@ _CODE = (
     "writing.py",
     "overlap.py",
     "html.py",
+    "markdown.py",
     "figures.py",
     "templates/report.html",
 )
@@ -187,7 +188,7 @@ def _run(
         write_json(reported.file("report.json"), results)
         with whole(reported.file("results.csv")) as out:
             table.to_csv(out, index=False)
-        write_text(reported.file("report.md"), markdown(results))
+        write_text(reported.file("report.md"), markdown.page(results))
         texts = _side_by_side(models)
         write_text(reported.file("report.html"), page(results, compared, base, texts))
         reported.tell(
@@ -198,66 +199,6 @@ def _run(
             },
         )
     return reported
-
-
-def markdown(results: Mapping[str, Any]) -> str:
-    """The report as Markdown: the sentence, the effects, the writing, the bill."""
-    lines = [f"**{results['sentence']}**", "", f"{results['question']} ({results['kind']})", ""]
-    rows = [change for model in results["models"] for change in model["primary"]]
-    lines += [
-        "| model | group | items (works) | base | tuned | change [95 % interval] | p | d_z | "
-        "smallest detectable |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['model']} | {row['group']} | {row['items']} ({row['works']}) | "
-            f"{_n(row['base'])} | {_n(row['tuned'])} | "
-            f"{_n(row['change'], sign=True)} [{_n(row['low'], sign=True)}, "
-            f"{_n(row['high'], sign=True)}] | {_n(row['p'], 3)} | {_n(row['d_z'], 2, sign=True)} | "
-            f"{_n(row['detectable'])} |"
-        )
-    lines += [
-        "",
-        f"Unit: {results['analysis']['primary']}. p and interval: sign flips by whole work.",
-        "",
-    ]
-    for model in results["models"]:
-        lines.append(f"- {model['model']}: {model['verdict']}; {model['difference_said']}.")
-        for name, said in model["brackets_said"].items():
-            lines.append(f"  - change of log2 p of the literary texts, {name}: {said}")
-        lines.append(f"  - noise floor ±{model['noise_floor']:.1e}")
-    for row in results["against"]:
-        lines.append(
-            f"- {row['model']}, {row['group']}: {_n(row['change'], sign=True)} "
-            f"[{_n(row['low'], sign=True)}, {_n(row['high'], sign=True)}], p = {_n(row['p'], 3)}"
-        )
-    if results["writing"]:
-        lines += [
-            "",
-            "| texts of | texts | empty | ended | words | distinct-2 | compression | lock-in | "
-            "longest copy (words) | judge: gain | judge: specific gain |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        for row in results["writing"]:
-            lines.append(
-                f"| {row['model']} | {row['texts']} | {row['empty']} | {row['ended_by_itself']} | "
-                f"{_n(row['mean_words'], 1)} | {_n(row['distinct_2'], 3)} | "
-                f"{_n(row['compression_ratio'], 2)} | {row['lock_in']} | "
-                f"{row['longest_copy_words']} | {_n(row['gain_bits_per_token'], sign=True)} | "
-                f"{_n(row['specific_gain_bits_per_token'], sign=True)} |"
-            )
-        lines.append("")
-        for change in [change for row in results["writing"] for change in row["changes"]]:
-            lines.append(
-                f"- texts of {change['model']}, {change['group']}: the judge's specific gain "
-                f"changed by {_n(change['change'], sign=True)} [{_n(change['low'], sign=True)}, "
-                f"{_n(change['high'], sign=True)}]"
-            )
-    lines += ["", "| run | seconds | spent |", "| --- | --- | --- |"]
-    for row in results["bill"]:
-        lines.append(f"| {row['run']} | {_n(row['seconds'], 1)} | {row['spent']} |")
-    return "\n".join(lines) + "\n"
 
 
 def _model(comparison: Comparison, one: Tuned) -> dict[str, Any]:
@@ -285,7 +226,7 @@ def _model(comparison: Comparison, one: Tuned) -> dict[str, Any]:
         "difference_said": (
             "literary − factual "
             + analysis.said(comparison.difference.interval)
-            + f", p = {_n(comparison.difference.test.p, 3)}"
+            + f", p = {markdown.number(comparison.difference.test.p, 3)}"
             if comparison.difference
             else "no factual group to compare with"
         ),
@@ -431,9 +372,3 @@ def _mean(scores: Sequence[Score], name: str) -> float | None:
 def _code() -> str:
     stats_modules = sorted(p.name for p in (Path(__file__).parent / "stats").glob("*.py"))
     return runs.code_hash(*_CODE, *(f"stats/{name}" for name in stats_modules))
-
-
-def _n(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
-    if value is None:
-        return "–"
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"

@@ -99,6 +99,8 @@ def run(
     with runs.execute(what, root) as scored:
         if help_scoring:
             help_scoring()
+        # What helpers or an interrupted attempt have written already.
+        found = len(list(scored.file("blocks").glob("[0-9]*.jsonl")))
         judge = _judge(what, config, pool, load())
         lm = judge.lm
         _score_blocks(scored.path, judge, texts, Share(), tell)
@@ -111,6 +113,7 @@ def run(
                 "device": lm.device,
                 "dtype": lm.dtype,
                 "window": lm.window,
+                "blocks_found": found,
                 "thresholds": vars(judge.thresholds),
                 "noise_floor": floor,
                 "groups": summarise(_scores(scored.file("scores.jsonl"))),

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cqa.files import copy, read_json
+from cqa.markdown import number
 from cqa.paths import shown
 from cqa.progress import say
 
@@ -148,8 +149,8 @@ def probes(treatments: Sequence[Treatment], as_json: bool) -> None:
         table.add_row(
             one.probe,
             str(one.texts),
-            _number(one.mean, sign=True),
-            _number(one.mean_of_texts, sign=True),
+            number(one.mean, sign=True),
+            number(one.mean_of_texts, sign=True),
             str(one.beats_its_text),
             str(one.flagged_as_copy),
         )
@@ -178,12 +179,12 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
                 row["group"],
                 str(row["items"]),
                 str(row["works"]),
-                *(_number(row[name]) for name in ("base", "tuned")),
-                _number(row["change"], sign=True),
-                f"{_number(row['low'], sign=True)} to {_number(row['high'], sign=True)}",
-                _number(row["p"], 3),
-                _number(row["d_z"], 2, sign=True),
-                _number(row["detectable"]),
+                *(number(row[name]) for name in ("base", "tuned")),
+                number(row["change"], sign=True),
+                f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
+                number(row["p"], 3),
+                number(row["d_z"], 2, sign=True),
+                number(row["detectable"]),
             )
     console.print(table)
     print(f"unit: {results['analysis']['primary']}; {results['kind']}")  # noqa: T201
@@ -221,7 +222,7 @@ def table(frame: pd.DataFrame, last: int, as_json: bool) -> None:
             row["started"][:19],
             row["id"],
             row["status"],
-            _number(row["seconds"], 1),
+            number(row["seconds"], 1),
             str(row["seed"]) if isinstance(row["seed"], int) else "",
             _result(row),
         )
@@ -263,9 +264,3 @@ def _result(row: Mapping[str, Any]) -> str:
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in plain.items()
     )
-
-
-def _number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
-    if value is None or value != value:
-        return "–"
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"

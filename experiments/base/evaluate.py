@@ -10,6 +10,8 @@ The weights are read as they are saved (rounded to bf16) and computed with in fp
 import argparse
 import json
 import lzma
+import math
+import re
 import time
 from pathlib import Path
 
@@ -94,9 +96,23 @@ def bits_per_byte(model: PreTrainedModel, tokenizer, texts: list[str]) -> dict:
         "excerpts": len(texts),
         "bytes": len(data),
         "tokens": tokens,
-        "bits_per_byte": nats / np.log(2) / len(data),
+        "bits_per_byte": nats / math.log(2) / len(data),
         "xz_9_bits_per_byte": 8 * len(lzma.compress(data, preset=9)) / len(data),
     }
+
+
+def curly_quotes_cost(model: PreTrainedModel, tokenizer, texts: list[str]) -> dict:
+    """Bits per character of the same words with straight and with curly quotation marks."""
+    starts = [text[:12_000] for text in texts]
+    curled = [re.sub(r'(^|[\s(—])"', r"\1“", t, flags=re.M) for t in starts]
+    curled = [t.replace('"', "”").replace("'", "’").replace("...", "…") for t in curled]
+    characters = sum(map(len, starts))
+    bits = {}
+    for name, versions in (("straight", starts), ("curly", curled)):
+        rows = [encode(tokenizer, t) for t in versions]
+        nats = sum(excerpt_losses(model, row, CONTEXT, STRIDE).sum().item() for row in rows)
+        bits[f"{name}_bits_per_character"] = nats / math.log(2) / characters
+    return bits
 
 
 def loss_by_position(model: PreTrainedModel, tokenizer, texts: list[str]) -> dict:
@@ -115,6 +131,8 @@ def loss_by_position(model: PreTrainedModel, tokenizer, texts: list[str]) -> dic
             whole.append(token_losses(model, window))
             for end in range(CONTEXT // 2 + 256, CONTEXT + 1, 256):
                 near.append(token_losses(model, window[end - 512 : end])[-256:])
+    if not whole:
+        return {"windows": 0}
     losses = torch.stack(whole)
     means = {f"{a}-{b}": losses[:, a - 1 : b - 1].mean().item() for a, b in BUCKETS}
     far = losses[:, CONTEXT // 2 - 1 :]
@@ -225,13 +243,14 @@ def main() -> None:
     results: dict = {"parameters": model.num_parameters(), "load_seconds": round(seconds, 2)}
     training = training_tokens(args.run_dir)
     documents = read_documents(args.corpus)
-    for genre in ("fiction", "factual"):
+    for genre in sorted({d.genre for d in documents if d.split == "held-out"}):
         texts = excerpts(documents, genre)
         start = time.perf_counter()
         scores = bits_per_byte(model, tokenizer, texts)
         scores["scored_tokens_per_second"] = scores["tokens"] / (time.perf_counter() - start)
         scores["shared_with_training"] = shared_with_training(tokenizer, texts, training)
         results[genre] = scores | loss_by_position(model, tokenizer, texts)
+        results[genre] |= curly_quotes_cost(model, tokenizer, texts)
         print(genre, json.dumps(results[genre], indent=2), flush=True)
     rows = last_drawn(args.run_dir, args.prompts, args.seed)
     results["memorisation"] = memorisation(model, tokenizer, rows, training)

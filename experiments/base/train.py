@@ -10,6 +10,7 @@ import csv
 import ctypes
 import itertools
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tokenizer import END, PAD, save_tokenizer, train_tokenizer
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers.utils import logging
 
 HERE = Path(__file__).parent
 TOKENIZER_CHARS = 40_000_000  # of training text; more moves no merge that matters
@@ -59,8 +61,8 @@ def keep_freed_memory() -> None:
 
     Getting the pages back costs a page fault each, a third of the time of a step of this size.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if mallopt := getattr(libc, "mallopt", None):
         mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep what is freed
 
@@ -165,6 +167,7 @@ def main() -> None:
     args = parse_arguments()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
+    logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = args.precision or ("bf16" if device == "cuda" else "fp32")
     tokenizer, shares, curve = prepare(args)

@@ -1,0 +1,132 @@
+"""The report as Markdown: the sentence, the effects, the writing, the bill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_EFFECTS = (
+    "model",
+    "group",
+    "items (works)",
+    "base",
+    "tuned",
+    "change [95 % interval]",
+    "p",
+    "d_z",
+    "smallest detectable",
+)
+_WRITING = (
+    "texts of",
+    "texts",
+    "empty",
+    "ended",
+    "words",
+    "distinct-2",
+    "compression",
+    "lock-in",
+    "longest copy (words)",
+    "judge: gain",
+    "judge: specific gain",
+)
+
+
+def page(results: Mapping[str, Any]) -> str:
+    """The whole report; `results` is what stands in report.json."""
+    unit = results["analysis"]["primary"]
+    return "\n".join(
+        [
+            f"**{results['sentence']}**",
+            "",
+            f"{results['question']} ({results['kind']})",
+            "",
+            *_table(_EFFECTS, (_effect(row) for m in results["models"] for row in m["primary"])),
+            "",
+            f"Unit: {unit}. p and interval: sign flips by whole work.",
+            "",
+            *_grounds(results),
+            "",
+            *_table(_WRITING, map(_written, results["writing"])),
+            "",
+            *_changes_of_writing(results["writing"]),
+            "",
+            *_table(
+                ("run", "seconds", "spent"),
+                ((row["run"], number(row["seconds"], 1), row["spent"]) for row in results["bill"]),
+            ),
+            "",
+        ]
+    )
+
+
+def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """A number with so many decimals; a dash where there is none."""
+    if value is None or value != value:  # NaN: a hole in a data frame
+        return "–"
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    headings = list(headings)
+    lines = [_line(row) for row in rows]
+    return [_line(headings), _line(["---"] * len(headings)), *lines] if lines else []
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _effect(row: Mapping[str, Any]) -> list[str]:
+    return [
+        row["model"],
+        row["group"],
+        f"{row['items']} ({row['works']})",
+        number(row["base"]),
+        number(row["tuned"]),
+        _change(row),
+        number(row["p"], 3),
+        number(row["d_z"], 2, sign=True),
+        number(row["detectable"]),
+    ]
+
+
+def _change(row: Mapping[str, Any]) -> str:
+    change, low, high = (number(row[name], sign=True) for name in ("change", "low", "high"))
+    return f"{change} [{low}, {high}]"
+
+
+def _grounds(results: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for model in results["models"]:
+        lines.append(f"- {model['model']}: {model['verdict']}; {model['difference_said']}.")
+        for name, said in model["brackets_said"].items():
+            lines.append(f"  - change of log2 p of the literary texts, {name}: {said}")
+        lines.append(f"  - noise floor ±{model['noise_floor']:.1e}")
+    for row in results["against"]:
+        p = number(row["p"], 3)
+        lines.append(f"- {row['model']}, {row['group']}: {_change(row)}, p = {p}")
+    return lines
+
+
+def _written(row: Mapping[str, Any]) -> list[str]:
+    counts = [str(row[name]) for name in ("texts", "empty", "ended_by_itself")]
+    return [
+        row["model"],
+        *counts,
+        number(row["mean_words"], 1),
+        number(row["distinct_2"], 3),
+        number(row["compression_ratio"], 2),
+        str(row["lock_in"]),
+        str(row["longest_copy_words"]),
+        number(row["gain_bits_per_token"], sign=True),
+        number(row["specific_gain_bits_per_token"], sign=True),
+    ]
+
+
+def _changes_of_writing(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [
+        f"- texts of {change['model']}, {change['group']}: the judge's specific gain changed by "
+        f"{_change(change)}"
+        for row in rows
+        for change in row["changes"]
+    ]
