@@ -23,7 +23,7 @@ TOLERANCE_SCORED = 0.001
 """Bits per token, for the base model: fp32 sums in another order."""
 TOLERANCE_TRAINED = 0.003
 """Bits per token, for a change through training: rounding grows over the steps. One thread and two
-differ by less than a hundredth of this; another processor was not tried."""
+gave the same numbers; another processor was not tried."""
 
 
 @dataclass(frozen=True)
