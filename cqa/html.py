@@ -11,7 +11,7 @@ from markupsafe import Markup
 from cqa import __version__
 from cqa.analysis import Comparison
 from cqa.figures import forest
-from cqa.markdown import number
+from cqa.markdown import number, p_value
 from cqa.types import Score
 
 
@@ -25,7 +25,7 @@ def page(
     environment = Environment(
         loader=PackageLoader("cqa"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["n"] = number
+    environment.filters |= {"n": number, "p": p_value}
     return environment.get_template("report.html").render(
         results=results,
         figure=Markup(forest(compared, results["analysis"]["margin"])),

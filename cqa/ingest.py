@@ -13,6 +13,7 @@ from typing import Literal
 from cqa import runs
 from cqa.errors import DataRefused, Problem
 from cqa.files import (
+    iter_rows,
     read_json,
     read_rows,
     sha256_of,
@@ -66,19 +67,15 @@ def run(sources: Sequence[Path], root: Path | None = None) -> runs.Run:
     read: dict[str, list[_Read]] = {name: [] for name in _FILES}
     problems: list[Problem] = []
     for path, name in files:
-        try:
-            rows = read_rows(path, _FILES[name])
-        except DataRefused as refused:
-            if not refused.problems:
-                raise
-            problems += refused.problems
-            continue
-        numbers = _line_numbers(path)
-        read[name] += [
-            _Read(row, f"{shown(path)}:{number}") for row, number in zip(rows, numbers, strict=True)
-        ]
-    if not problems:  # what does not parse would only be reported a second time
-        problems = _cross_check(read)
+        before = len(read[name]) + len(problems)
+        for number, outcome in iter_rows(path, _FILES[name]):
+            if isinstance(outcome, list):
+                problems += outcome
+            else:
+                read[name].append(_Read(outcome, f"{shown(path)}:{number}"))
+        if len(read[name]) + len(problems) == before:
+            problems.append(Problem(shown(path), "", "no rows", "one JSON object per line"))
+    problems += _cross_check(read, all_read=not problems)
     if problems:
         raise DataRefused(problems, next_step="mend the lines and run the same command again")
 
@@ -159,13 +156,11 @@ def _kind_of(path: Path) -> str:
     )
 
 
-def _line_numbers(path: Path) -> list[int]:
-    with path.open("rb") as lines:
-        return [number for number, line in enumerate(lines, start=1) if line.strip()]
+def _cross_check(read: dict[str, list[_Read]], *, all_read: bool) -> list[Problem]:
+    """What no single row can show: ids across files, turns that exist, works on one side only.
 
-
-def _cross_check(read: dict[str, list[_Read]]) -> list[Problem]:
-    """What no single row can show: ids across files, turns that exist, works on one side only."""
+    Where some rows could not be read, a dialogue that is not there may be one of them.
+    """
     problems = []
     for entries in read.values():
         first: dict[str, str] = {}
@@ -177,7 +172,8 @@ def _cross_check(read: dict[str, list[_Read]]) -> list[Problem]:
     dialogues = {entry.row.id: entry.row for entry in read["dialogues.jsonl"]}
     trained_on: dict[str, str] = {}
     for entry in read["annotations.jsonl"]:
-        problems += _check_annotation(entry, dialogues)
+        if all_read or entry.row.dialogue in dialogues:
+            problems += _check_annotation(entry, dialogues)
         trained_on.setdefault(_same_work(entry.row.work), entry.where)
     for entry in read["items.jsonl"]:
         if place := trained_on.get(_same_work(entry.row.work)):

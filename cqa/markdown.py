@@ -66,6 +66,11 @@ def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
+def p_value(value: float | None) -> str:
+    """A p value with three decimals, never 0."""
+    return "<0.001" if value is not None and value < 0.001 else number(value, 3)
+
+
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     headings = list(headings)
     lines = [_line(row) for row in rows]
@@ -84,7 +89,7 @@ def _effect(row: Mapping[str, Any]) -> list[str]:
         number(row["base"]),
         number(row["tuned"]),
         _change(row),
-        number(row["p"], 3),
+        p_value(row["p"]),
         number(row["d_z"], 2, sign=True),
         number(row["detectable"]),
     ]
@@ -103,7 +108,7 @@ def _grounds(results: Mapping[str, Any]) -> list[str]:
             lines.append(f"  - change of log2 p of the literary texts, {name}: {said}")
         lines.append(f"  - noise floor ±{model['noise_floor']:.1e}")
     for row in results["against"]:
-        p = number(row["p"], 3)
+        p = p_value(row["p"])
         lines.append(f"- {row['model']}, {row['group']}: {_change(row)}, p = {p}")
     return lines
 

@@ -226,7 +226,7 @@ def _model(comparison: Comparison, one: Tuned) -> dict[str, Any]:
         "difference_said": (
             "literary − factual "
             + analysis.said(comparison.difference.interval)
-            + f", p = {markdown.number(comparison.difference.test.p, 3)}"
+            + f", p = {markdown.p_value(comparison.difference.test.p)}"
             if comparison.difference
             else "no factual group to compare with"
         ),

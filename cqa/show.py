@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cqa.files import copy, read_json
-from cqa.markdown import number
+from cqa.markdown import number, p_value
 from cqa.paths import shown
 from cqa.progress import say
 
@@ -111,7 +111,9 @@ def _scoring(run: Run) -> None:
     groups = summary["groups"]
     names = [name for name in groups[0] if f"{name}_scored" in groups[0]]
     judge = run.record["config"]["judge"]
-    title = f"{run.record['label']}, judge {judge}, {summary['dtype']}; bits per token"
+    if "adapter" in run.record["inputs"]:
+        judge += f" + {run.record['label']}"
+    title = f"{run.record['label']}: judge {judge}, {summary['dtype']}; bits per token"
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("texts")
     table.add_column("n", justify="right")
@@ -182,7 +184,7 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
                 *(number(row[name]) for name in ("base", "tuned")),
                 number(row["change"], sign=True),
                 f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
-                number(row["p"], 3),
+                p_value(row["p"]),
                 number(row["d_z"], 2, sign=True),
                 number(row["detectable"]),
             )
