@@ -49,13 +49,16 @@ class Judge:
         *,
         tokens_per_pass: int | None = None,
         by_length: bool = True,
+        share: bool | None = None,
     ) -> list[Marked]:
         """Score texts; all their conditions go through the model together."""
         plans = [
             plan(text, row_id(text), self.pool, self.lm.tokenizer, self.lm.window, self.mismatched)
             for text in texts
         ]
-        traces = traces_of(self.lm, plans, tokens_per_pass=tokens_per_pass, by_length=by_length)
+        traces = traces_of(
+            self.lm, plans, tokens_per_pass=tokens_per_pass, by_length=by_length, share=share
+        )
         return [
             Marked(text, p, found, self._score(text, p, found))
             for text, p, found in zip(texts, plans, traces, strict=True)
@@ -87,8 +90,8 @@ class Judge:
     ) -> dict[str, Any]:
         """What batch size and order do to the numbers: a fixed quarter of the texts, twice more.
 
-        Once in the usual passes, once in passes of half the size, in reverse order and with
-        sequences of unlike length padded together. For each of the named quantities the largest
+        Once in the usual passes, once in passes of half the size, in reverse order, with nothing
+        shared and with sequences of unlike length padded together. For each of the named quantities the largest
         absolute difference over the texts, in the quantity's unit.
         """
         chosen = heapq.nsmallest(
@@ -98,7 +101,7 @@ class Judge:
         )
         usual = self.mark(chosen)
         half = self.lm.tokens_per_pass // 2
-        other = self.mark(chosen[::-1], tokens_per_pass=half, by_length=False)[::-1]
+        other = self.mark(chosen[::-1], tokens_per_pass=half, by_length=False, share=False)[::-1]
         largest: dict[str, float] = {}
         for one, two in zip(usual, other, strict=True):
             for name in names:
@@ -151,11 +154,14 @@ def traces_of(
     *,
     tokens_per_pass: int | None = None,
     by_length: bool = True,
+    share: bool | None = None,
 ) -> list[dict[str, Trace]]:
     """For each plan, condition -> trace."""
     names = [(i, name) for i, p in enumerate(plans) for name in p.conditions]
     pieces = [piece for i, name in names for piece in plans[i].conditions[name]]
-    done = iter(lm.traces(pieces, tokens_per_pass=tokens_per_pass, by_length=by_length))
+    done = iter(
+        lm.traces(pieces, tokens_per_pass=tokens_per_pass, by_length=by_length, share=share)
+    )
     traces: list[dict[str, Trace]] = [{} for _ in plans]
     for i, name in names:
         own = [next(done) for _ in plans[i].conditions[name]]

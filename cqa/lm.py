@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
+import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,10 +30,13 @@ from cqa.conditions import Piece  # noqa: E402
 from cqa.errors import DataRefused  # noqa: E402
 from cqa.measures import Trace  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
+from cqa.packing import Row, batches_of, rows_of  # noqa: E402
 from cqa.surprisal import token_terms  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-_TOKENS_PER_PASS = {"cpu": 4096, "cuda": 32768}
+_MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
+_LONGEST_TREE = {"cpu": 512, "cuda": 4096}
+"""Tokens of a row with branches. Its mask is as wide as it is long, and a CPU feels that sooner."""
 
 
 class HubTokenizer:
@@ -81,73 +86,100 @@ class LanguageModel:
     def __post_init__(self) -> None:
         self._body, self._head = _body_and_head(self.model, self.device)
 
+    @cached_property
+    def can_share(self) -> bool:
+        """Whether this architecture gives the same states where pieces share their beginning.
+
+        It must take positions and a mask of our own. Where a layer sees only a window of the text,
+        the mask would be another one, and models that ignore positions would go wrong; so it is
+        tried once on a small tree.
+        """
+        if not _sees_everything(self.model.config):
+            return False
+        least = min(self._vocabulary, 64)
+        stem = tuple(range(1, least))
+        pieces = [Piece(stem, (2, 3, 1)), Piece(stem, (3, 1, 2)), Piece(stem[: least // 2], (1, 3))]
+        try:
+            shared = self._pass(rows_of(pieces, share=True, longest=1024))
+        except (TypeError, ValueError, RuntimeError, IndexError):
+            return False
+        alone = self._pass(rows_of(pieces, share=False, longest=1024))
+        tolerance = 1e-4 if self.dtype != "bfloat16" else 0.2
+        return all(
+            np.allclose(shared[piece].logprob_nats, alone[piece].logprob_nats, atol=tolerance)
+            for piece in pieces
+        )
+
+    @property
+    def _vocabulary(self) -> int:
+        return self.model.get_input_embeddings().weight.shape[0]
+
     def traces(
         self,
         pieces: Sequence[Piece],
         *,
         tokens_per_pass: int | None = None,
         by_length: bool = True,
+        share: bool | None = None,
     ) -> list[Trace]:
         """The trace of each piece. Identical pieces are computed once.
 
-        Pieces are sorted by length and cut into passes of at most `tokens_per_pass` tokens,
-        padding included, so that pieces of like length share a pass and padding costs little.
-        `by_length=False` leaves them in the order given, to see what padding does to the numbers.
+        Pieces that begin alike share a row (`share`; None: where the device gains by it and the
+        architecture allows it). Rows are sorted by length and cut into passes of at most
+        `tokens_per_pass` tokens, padding included, so that rows of like length share a pass and
+        padding costs little. `by_length=False` leaves them in the order given, to see what padding
+        does to the numbers.
         """
         limit = tokens_per_pass or self.tokens_per_pass
-        distinct = list(dict.fromkeys(pieces))
+        share = (share if share is not None else True) and self.can_share
+        longest = min(limit, _LONGEST_TREE[torch.device(self.device).type])
+        rows = rows_of(dict.fromkeys(pieces), share=share, longest=longest)
         if by_length:
-            distinct.sort(key=lambda p: (len(p.left) + len(p.target), p.left))
+            rows.sort(key=len)
         done: dict[Piece, Trace] = {}
-        waiting = passes(distinct, limit)
+        waiting = batches_of(rows, limit)
         while waiting:
             batch = waiting.pop()
             try:
-                done |= zip(batch, self._pass(batch), strict=True)
-            except torch.OutOfMemoryError:
-                if len(batch) == 1:
+                done |= self._pass(batch)
+            except RuntimeError as error:
+                if not _out_of_memory(error) or (len(batch) == 1 and batch[0].is_chain):
                     raise
                 torch.cuda.empty_cache()
-                self.tokens_per_pass = max(1, limit // 2)
+                self.tokens_per_pass = max(1, len(batch) * max(map(len, batch)) // 2)
+                if len(batch) == 1:
+                    batch = rows_of(batch[0].pieces, share=False, longest=limit)
                 waiting += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
         return [done[piece] for piece in pieces]
 
     @torch.inference_mode()
-    def _pass(self, batch: Sequence[Piece]) -> list[Trace]:
-        # Padding stands on the right of causal models, where no scored position can see it; so no
-        # attention mask is needed, and without one the fast causal kernels are taken.
-        rows = [[*piece.left, *piece.target][:-1] for piece in batch]
+    def _pass(self, rows: Sequence[Row]) -> dict[Piece, Trace]:
+        # Padding stands on the right of causal models, where no scored position can see it; so
+        # chains need no attention mask, and without one the fast causal kernels are taken.
         width = max(len(row) for row in rows)
         ids = torch.zeros((len(rows), width), dtype=torch.long)
-        for row, content in zip(ids, rows, strict=True):
-            row[: len(content)] = torch.tensor(content)
-        hidden = self._body(ids.to(self.device))
-        # The state at position i predicts token i + 1: targets are predicted from the last left
-        # token on.
-        states = [
-            hidden[i, len(piece.left) - 1 : len(piece.left) - 1 + len(piece.target)]
-            for i, piece in enumerate(batch)
-        ]
-        target = torch.tensor([t for piece in batch for t in piece.target], device=self.device)
-        logprob, entropy = token_terms(self._head, torch.cat(states), target)
-        sizes = [len(piece.target) for piece in batch]
+        for padded, row in zip(ids, rows, strict=True):
+            padded[: len(row)] = torch.tensor(row.ids)
+        tree = {}
+        if not all(row.is_chain for row in rows):
+            depths = torch.zeros((len(rows), width), dtype=torch.long)
+            for padded, row in zip(depths, rows, strict=True):
+                padded[: len(row)] = torch.tensor(row.depths)
+            seen = np.stack([row.ancestors(width) for row in rows])
+            tree["position_ids"] = depths.to(self.device)
+            tree["attention_mask"] = torch.from_numpy(seen)[:, None].to(self.device)
+        hidden = self._body(ids.to(self.device), **tree)
+        pieces = [piece for row in rows for piece in row.pieces]
+        places = [(i, spots) for i, row in enumerate(rows) for spots in row.predictors]
+        which = torch.tensor([i for i, spots in places for _ in spots], device=self.device)
+        where = torch.tensor([spot for _, spots in places for spot in spots], device=self.device)
+        target = torch.tensor([t for piece in pieces for t in piece.target], device=self.device)
+        logprob, entropy = token_terms(self._head, hidden[which, where], target)
+        sizes = [len(piece.target) for piece in pieces]
         logprobs = logprob.double().cpu().split(sizes)
         entropies = entropy.double().cpu().split(sizes)
-        return [Trace(a.numpy(), b.numpy()) for a, b in zip(logprobs, entropies, strict=True)]
-
-
-def passes(pieces: Iterable[Piece], tokens_per_pass: int) -> list[list[Piece]]:
-    """Pieces, in their order -> batches whose width times height stays within the limit."""
-    batches: list[list[Piece]] = []
-    widest = 0
-    for piece in pieces:
-        widest = max(widest, len(piece.left) + len(piece.target))
-        if batches and widest * (len(batches[-1]) + 1) <= tokens_per_pass:
-            batches[-1].append(piece)
-        else:
-            batches.append([piece])
-            widest = len(piece.left) + len(piece.target)
-    return batches
+        found = [Trace(a.numpy(), b.numpy()) for a, b in zip(logprobs, entropies, strict=True)]
+        return dict(zip(pieces, found, strict=True))
 
 
 def load(
@@ -176,8 +208,38 @@ def load(
         dtype=dtype,
         device=device,
         adapter=str(adapter) if adapter else None,
-        tokens_per_pass=_TOKENS_PER_PASS[torch.device(device).type],
+        tokens_per_pass=tokens_that_fit(loaded, device),
     )
+
+
+def tokens_that_fit(model: nn.Module, device: str) -> int:
+    """Tokens of one pass that the free memory of the device holds, between 1,024 and a ceiling.
+
+    A token needs, at the widest point of a layer, its inputs and outputs and three MLP vectors. A
+    quarter of the free memory is planned for, since kernels and the logits of a chunk take their
+    part. Beyond the ceiling a pass gains no speed.
+    """
+    kind = torch.device(device).type
+    config = model.config
+    free = torch.cuda.mem_get_info(device)[0] if kind == "cuda" else psutil.virtual_memory().available
+    hidden = getattr(config, "hidden_size", 1024)
+    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    per_token = (8 * hidden + 3 * inner) * max(p.element_size() for p in model.parameters())
+    return int(min(_MOST_TOKENS[kind], max(1024, free / 4 / per_token)))
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # A GPU has an error class of its own; a CPU's allocator has only its message.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _sees_everything(config) -> bool:
+    """Whether every layer attends to the whole of what comes before."""
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return set(kinds) == {"full_attention"}
+    windowed = getattr(config, "sliding_window", None) is not None
+    return not (windowed and getattr(config, "use_sliding_window", True))
 
 
 def load_model(model: Model, *, dtype: str = "float32") -> PreTrainedModel:
@@ -249,7 +311,7 @@ def _refuse_adapter(model: PeftModel, adapter: Path) -> None:
 
 def _body_and_head(
     model: nn.Module, device: str
-) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]:
     """ids (B, T) -> states (B, T, d), and states (N, d) -> logits (N, V).
 
     Some architectures scale or cap their logits after the output embedding. Whether body and head
@@ -258,15 +320,15 @@ def _body_and_head(
     """
     core = model.get_base_model() if isinstance(model, PeftModel) else model
 
-    def whole(ids: Tensor) -> Tensor:
-        return model(input_ids=ids, use_cache=False).logits
+    def whole(ids: Tensor, **tree: Tensor) -> Tensor:
+        return model(input_ids=ids, use_cache=False, **tree).logits
 
     body, head = getattr(core, "base_model", None), core.get_output_embeddings()
     if body is None or body is core or head is None:
         return whole, nn.Identity()
 
-    def split(ids: Tensor) -> Tensor:
-        return body(input_ids=ids, use_cache=False).last_hidden_state
+    def split(ids: Tensor, **tree: Tensor) -> Tensor:
+        return body(input_ids=ids, use_cache=False, **tree).last_hidden_state
 
     with torch.inference_mode():
         ids = torch.arange(8, device=device)[None] % head.weight.shape[0]

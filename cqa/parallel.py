@@ -29,15 +29,20 @@ class Share:
         return block % self.processes == self.rank
 
 
+def task() -> str | None:
+    """The id of the run that `launch` was asked to help with; None in any other process."""
+    return os.environ.get(_WORKER)
+
+
 def share() -> Share | None:
     """The share of a process that was launched by `launch`; None in any other process."""
-    if _WORKER not in os.environ:
+    if task() is None:
         return None
     return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def launch(processes: int) -> None:
-    """Run this very command line in so many processes and wait for them."""
+def launch(processes: int, run_id: str) -> None:
+    """Run this very command line in so many processes, for one of its runs, and wait for them."""
     import torch
 
     devices = torch.cuda.device_count()
@@ -47,7 +52,7 @@ def launch(processes: int) -> None:
     command += ["--multi_gpu"] if devices > 1 else ["--cpu"]
     command += ["-m", "cqa", *sys.argv[1:]]
     threads = max(1, (os.cpu_count() or 1) // processes)
-    environment = os.environ | {_WORKER: "1", "OMP_NUM_THREADS": str(threads)}
+    environment = os.environ | {_WORKER: run_id, "OMP_NUM_THREADS": str(threads)}
     finished = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
     if finished.returncode != 0:
         raise CqaError(

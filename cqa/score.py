@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cqa import render, runs
+from cqa import columns, render, runs
 from cqa.conditions import PoolBrief
 from cqa.config import ScoreConfig
 from cqa.files import iter_rows, read_rows, sha256_of, sha256_of_value, whole, write_rows
@@ -49,6 +49,7 @@ _CODE = (
     "overlap.py",
     "measures.py",
     "surprisal.py",
+    "packing.py",
     "lm.py",
     "texts.py",
     "judge.py",
@@ -107,6 +108,8 @@ def run(
         floor = judge.noise_floor(texts, len(texts), SHOWN) if config.noise_floor else None
         blocks = scored.file("blocks")
         _join(sorted(blocks.glob("[0-9]*.jsonl")), scored.file("scores.jsonl"))
+        _join_traces(sorted(blocks.glob("[0-9]*.parquet")), scored.file("traces.parquet"))
+        columns.write([scored], scored.file("scores.parquet"))
         scored.tell(
             headline={
                 "texts": len(texts),
@@ -156,7 +159,7 @@ def _score_blocks(
         if scores.exists() or not share.has(number):
             continue
         marked = judge.mark(block)
-        _write_traces(folder / "traces" / f"{number:06d}.parquet", marked)
+        _write_traces(scores.with_suffix(".parquet"), marked)
         write_rows(scores, (one.score for one in marked))
         tell(number * BLOCK + len(block), len(texts), "")
 
@@ -221,6 +224,13 @@ def _join(parts: Sequence[Path], target: Path) -> None:
         for part in parts:
             with part.open("rb") as block:
                 shutil.copyfileobj(block, out)
+
+
+def _join_traces(parts: Sequence[Path], target: Path) -> None:
+    """One file with a row group for each block."""
+    with whole(target, mode="wb") as out, pq.ParquetWriter(out, _TRACE_SCHEMA) as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part, schema=_TRACE_SCHEMA))
 
 
 _TRACE_SCHEMA = pa.schema(

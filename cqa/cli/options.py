@@ -10,8 +10,11 @@ import typer
 Model = Annotated[
     str, typer.Option("--model", help="embedded, a local folder, or a Hub id org/name@revision.")
 ]
-Judge = Annotated[
-    str, typer.Option("--judge", help="The model that scores: embedded, a folder, or a Hub id.")
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge", help="The model that scores: embedded, a folder, a Hub id. May be repeated."
+    ),
 ]
 Adapter = Annotated[
     str | None,

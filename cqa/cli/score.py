@@ -22,7 +22,7 @@ def score(
     benchmark: Annotated[
         bool, typer.Option("--benchmark", help="Score the benchmark's own texts and foils.")
     ] = False,
-    judge: options.Judge = "embedded",
+    judge: options.Judges = None,
     adapter: options.Adapter = None,
     probes: Annotated[
         bool,
@@ -40,7 +40,9 @@ def score(
         bool, typer.Option("--noise-floor", help="Score a quarter again, otherwise batched.")
     ] = False,
     dtype: options.Dtype = "float32",
-    out: Annotated[Path | None, typer.Option("--out", help="Copy the scores here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Scores of all judges as .jsonl, .csv or .parquet.")
+    ] = None,
     experiment: options.ExperimentFile = None,
     as_json: options.Json = False,
 ) -> None:
@@ -48,11 +50,11 @@ def score(
 
     Everything is in bits; what a row does not carry is null, with the reason.
     """
-    from cqa import model_ref, parallel, show
+    from cqa import columns, parallel, show
     from cqa import score as stage
     from cqa.conditions import pool_of
     from cqa.config import ScoreConfig
-    from cqa.files import copy, read_rows, sha256_of_rows
+    from cqa.files import read_rows, sha256_of_rows
     from cqa.paths import BENCHMARK_ITEMS, shipped
     from cqa.probes import probed, treatments
     from cqa.progress import progress
@@ -72,6 +74,8 @@ def score(
         )
     if file is not None and benchmark:
         raise UsageRefused("a file and --benchmark at once", next_step="leave one of them out")
+    if out:
+        columns.check(out)
     given = {"mismatched": mismatched, "dtype": dtype, "noise_floor": noise_floor}
     config = wiring.settings(ScoreConfig, given)
     items = read_rows(shipped(BENCHMARK_ITEMS), Item)
@@ -87,34 +91,38 @@ def score(
             raise DataRefused("no row has a brief to probe", next_step="cqa score --probes")
         data, label = sha256_of_rows(texts), f"probes-{label}"
     briefs = pool_of(read_rows(pool, Text) if pool else as_texts(items))
-    base = model_ref.find(judge)
-    marker = wiring.Tuned(label, model_ref.Subject(base))
-    if adapter and (found := wiring.tuned(adapter, base)):
-        marker = found
-    elif adapter:
-        raise UsageRefused(f"no finished training of {base.name}", next_step="cqa train")
-    subject = marker.subject
-    what = stage.spec(
-        config,
-        subject.model,
-        subject.adapter_sha256,
-        data=data,
-        pool=briefs,
-        label=marker.label,
-        parents=marker.parents,
-    )
-    load = functools.partial(wiring.load, subject.model, subject.adapter, config.dtype)
-    if share := parallel.share():
-        stage.score_share(what, config, texts, briefs, share, load=load, tell=lambda *_: None)
+    scored = []
+    for marker in wiring.markers(judge or ["embedded"], adapter, label):
+        subject = marker.subject
+        what = stage.spec(
+            config,
+            subject.model,
+            subject.adapter_sha256,
+            data=data,
+            pool=briefs,
+            label=marker.label,
+            parents=marker.parents,
+        )
+        load = functools.partial(wiring.load, subject.model, subject.adapter, config.dtype)
+        if share := parallel.share():
+            if parallel.task() == what.id:
+                stage.score_share(
+                    what, config, texts, briefs, share, load=load, tell=lambda *_: None
+                )
+            continue
+        helpers = functools.partial(parallel.launch, processes, what.id) if processes > 1 else None
+        with progress(f"score {marker.label}") as tell:
+            scored.append(
+                stage.run(what, config, texts, briefs, load=load, tell=tell, help_scoring=helpers)
+            )
+    if parallel.share():
         return
-    helpers = functools.partial(parallel.launch, processes) if processes > 1 else None
-    with progress(f"score {marker.label}") as tell:
-        run = stage.run(what, config, texts, briefs, load=load, tell=tell, help_scoring=helpers)
     if out:
-        copy(run.file("scores.jsonl"), out)
-    show.scores([run], as_json)
+        columns.write(scored, out)
+    show.scores(scored, as_json)
     if probes:
-        show.probes(treatments(stage.load_scores(run), stage.PRIMARY), as_json)
+        for run in scored:
+            show.probes(treatments(stage.load_scores(run), stage.PRIMARY), as_json)
 
 
 def _refuse_absent(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,6 +75,24 @@ def tuned(reference: str, base: Model) -> Tuned | None:
         label = f"adapter-{name}" if name == "base" else name
         return Tuned(label, model_ref.subject(base, folder))
     return from_run(run_of(reference))
+
+
+def markers(judges: Sequence[str], adapter: str | None, label: str) -> list[Tuned]:
+    """Who scores: each judge once, or the one judge with an adapter on it."""
+    from cqa import model_ref
+
+    bases = [model_ref.find(judge) for judge in judges]
+    if len({base.sha256 for base in bases}) < len(bases):
+        raise UsageRefused("the same judge twice", next_step="name each judge once")
+    if adapter is None:
+        return [Tuned(label, model_ref.Subject(base)) for base in bases]
+    if len(bases) > 1:
+        raise UsageRefused(
+            "--adapter beside several judges", next_step="give the judge of the adapter alone"
+        )
+    if found := tuned(adapter, bases[0]):
+        return [found]
+    raise UsageRefused(f"no finished training of {bases[0].name}", next_step="cqa train")
 
 
 def settings(kind: type[Config], given: dict[str, Any]) -> Config:

@@ -1,6 +1,7 @@
-"""Train the embedded base model from a folder of text, in a stated number of minutes.
+"""Train the embedded base model from a folder of text, in stated minutes or on stated tokens.
 
 python experiments/base/train.py --corpus FOLDER --minutes 55 --out cqa/base
+python experiments/base/train.py --corpus FOLDER --tokens 30e6 --out cqa/base
 """
 
 # ruff: noqa: T201 - a script reports by printing
@@ -8,7 +9,6 @@ python experiments/base/train.py --corpus FOLDER --minutes 55 --out cqa/base
 import argparse
 import csv
 import ctypes
-import itertools
 import json
 import sys
 import time
@@ -28,13 +28,16 @@ from transformers.utils import logging
 HERE = Path(__file__).parent
 TOKENIZER_CHARS = 40_000_000  # of training text; more moves no merge that matters
 HELD_OUT_TOKENS = 32_768  # of each genre at most, for the curve; evaluate.py uses far more
+PAUSES = 20  # measurements and checkpoints of a run, evenly spread
 LOGITS_AT_ONCE = 1024  # positions; all of a batch's logits at once would not fit the CPU's cache
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True, help="folder of text (see README)")
-    parser.add_argument("--minutes", type=float, default=55.0, help="training time, evaluation out")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=55.0, help="training time, evaluation out")
+    length.add_argument("--tokens", type=float, help="instead of minutes; bit for bit repeatable")
     parser.add_argument("--out", type=Path, default=Path("cqa/base"))
     parser.add_argument("--run-dir", type=Path, default=Path("runs/base"), help="for checkpoints")
     parser.add_argument("--snapshot-dir", type=Path, help="early models; default RUN_DIR/export")
@@ -49,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--embedding-lr", type=float, default=3e-3)
     parser.add_argument("--batch-tokens", type=int, default=4096)
-    parser.add_argument("--long-from", type=float, default=0.78, help="part of time at length 512")
+    parser.add_argument("--long-from", type=float, default=0.78, help="part of the run at length 512")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default=None)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
@@ -163,6 +166,23 @@ def export(model: Qwen2ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
     save_tokenizer(tokenizer, folder, max_length=model.config.max_position_embeddings)
 
 
+def training_flops_per_token(model: Qwen2ForCausalLM, length: int) -> float:
+    """6 for each weight that multiplies (the shared embedding once), 12 d n / 2 for attention."""
+    config = model.config
+    return 6 * model.num_parameters() + 6 * config.num_hidden_layers * config.hidden_size * length
+
+
+def matmul_flops(device: str, dtype: torch.dtype, size: int = 2048, repeats: int = 10) -> float:
+    """Operations per second of a square matrix product, the fastest of several."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in "ab")
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        (a @ b)[0, 0].item()  # waits for a GPU
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
 def main() -> None:
     args = parse_arguments()
     torch.set_num_threads(args.threads)
@@ -215,11 +235,14 @@ def main() -> None:
         checkpoint.with_suffix(".new").replace(checkpoint)
         export(model, tokenizer, args.snapshot_dir or args.run_dir / "export")
 
-    budget = args.minutes * 60
-    pauses = iter(itertools.chain((180.0,), itertools.count(300.0, 300.0)))
-    next_pause = next(p for p in pauses if p > state["seconds"])
+    def part_done() -> float:
+        if args.tokens:
+            return state["tokens"] / args.tokens
+        return state["seconds"] / (60 * args.minutes)
+
+    next_pause = (int(part_done() * PAUSES) + 1) / PAUSES
     losses: list[float] = []
-    while (progress := state["seconds"] / budget) < 1:
+    while (progress := part_done()) < 1:
         start = time.perf_counter()
         phase = phases["short" if progress < args.long_from else "long"]
         rate = set_progress(optimisers, progress)
@@ -235,11 +258,14 @@ def main() -> None:
         state["step"] += 1
         state["tokens"] += ids.numel()
         state["seconds"] += time.perf_counter() - start
-        if state["seconds"] >= min(next_pause, budget):
-            next_pause = next(pauses)
+        if part_done() >= next_pause:
+            next_pause += 1 / PAUSES
             pause(float(np.mean(losses[-200:])), phase.length, rate)
     export(model, tokenizer, args.out)
     print(f"wrote {args.out}")
+    speed = state["tokens"] / state["seconds"]
+    share = speed * training_flops_per_token(model, 512) / matmul_flops(device, dtype)
+    print(f"{speed:.0f} tokens/s, {share:.0%} of what a large matrix product reaches here")
 
 
 if __name__ == "__main__":
