@@ -83,11 +83,21 @@ def _rows(scored: Sequence[Run]) -> Iterator[dict[str, Any]]:
 
 
 def _own(run: Run, scored: Sequence[Run]) -> str:
-    """What stands before a judge's columns: nothing where there is only one."""
+    """What stands before a judge's columns: nothing where there is only one.
+
+    Two folders may have one name; the hash of their weights then tells them apart.
+    """
     if len(scored) == 1:
         return ""
+    name = _judge(run)
+    if sum(_judge(other) == name for other in scored) > 1:
+        name += f" {run.record['inputs']['model'][:8]}"
+    return f"{name}: "
+
+
+def _judge(run: Run) -> str:
     tuned = f" + {run.record['label']}" if "adapter" in run.record["inputs"] else ""
-    return f"{run.record['config']['judge']}{tuned}: "
+    return run.record["config"]["judge"] + tuned
 
 
 def _scores(run: Run) -> Iterator[Score]:

@@ -91,8 +91,8 @@ class Judge:
         """What batch size and order do to the numbers: a fixed quarter of the texts, twice more.
 
         Once in the usual passes, once in passes of half the size, in reverse order, with nothing
-        shared and with sequences of unlike length padded together. For each of the named quantities the largest
-        absolute difference over the texts, in the quantity's unit.
+        shared and with sequences of unlike length padded together. For each of the named quantities
+        the largest absolute difference over the texts, in the quantity's unit.
         """
         chosen = heapq.nsmallest(
             max(_NOISE_LEAST, count // _NOISE_SHARE),

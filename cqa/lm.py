@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -35,6 +35,9 @@ from cqa.surprisal import token_terms  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 _MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
+_LOGITS = {"cpu": 2**22, "cuda": 2**28}
+"""Of one chunk. On a CPU more would leave the cache; below 128 rows the head's weights are read
+too often for what they give."""
 _LONGEST_TREE = {"cpu": 512, "cuda": 4096}
 """Tokens of a row with branches. Its mask is as wide as it is long, and a CPU feels that sooner."""
 
@@ -96,9 +99,8 @@ class LanguageModel:
         """
         if not _sees_everything(self.model.config):
             return False
-        least = min(self._vocabulary, 64)
-        stem = tuple(range(1, least))
-        pieces = [Piece(stem, (2, 3, 1)), Piece(stem, (3, 1, 2)), Piece(stem[: least // 2], (1, 3))]
+        stem = (1, 2, 3, 4, 5, 6, 7) * 4  # ids that every vocabulary has
+        pieces = [Piece(stem, (2, 3, 1)), Piece(stem, (3, 1, 2)), Piece(stem[:14], (1, 3))]
         try:
             shared = self._pass(rows_of(pieces, share=True, longest=1024))
         except (TypeError, ValueError, RuntimeError, IndexError):
@@ -110,9 +112,11 @@ class LanguageModel:
             for piece in pieces
         )
 
-    @property
-    def _vocabulary(self) -> int:
-        return self.model.get_input_embeddings().weight.shape[0]
+    @cached_property
+    def _rows_of_logits(self) -> int:
+        """Positions whose logits are made at once."""
+        vocabulary = getattr(self.model.config, "vocab_size", None) or 32_768
+        return max(128, _LOGITS[torch.device(self.device).type] // vocabulary)
 
     def traces(
         self,
@@ -174,7 +178,9 @@ class LanguageModel:
         which = torch.tensor([i for i, spots in places for _ in spots], device=self.device)
         where = torch.tensor([spot for _, spots in places for spot in spots], device=self.device)
         target = torch.tensor([t for piece in pieces for t in piece.target], device=self.device)
-        logprob, entropy = token_terms(self._head, hidden[which, where], target)
+        logprob, entropy = token_terms(
+            self._head, hidden[which, where], target, chunk=self._rows_of_logits
+        )
         sizes = [len(piece.target) for piece in pieces]
         logprobs = logprob.double().cpu().split(sizes)
         entropies = entropy.double().cpu().split(sizes)
@@ -221,7 +227,10 @@ def tokens_that_fit(model: nn.Module, device: str) -> int:
     """
     kind = torch.device(device).type
     config = model.config
-    free = torch.cuda.mem_get_info(device)[0] if kind == "cuda" else psutil.virtual_memory().available
+    if kind == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        free = psutil.virtual_memory().available
     hidden = getattr(config, "hidden_size", 1024)
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     per_token = (8 * hidden + 3 * inner) * max(p.element_size() for p in model.parameters())

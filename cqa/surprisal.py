@@ -20,10 +20,13 @@ def token_terms(
     """
     logprobs, entropies = [], []
     for states, ids in zip(hidden.split(chunk), target.split(chunk), strict=True):
-        logits = head(states)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        logp = torch.log_softmax(logits, dim=-1)
+        logp = torch.log_softmax(_at_least_fp32(head(states)), dim=-1)
         logprobs.append(logp.gather(-1, ids[:, None])[:, 0])
-        # entr(p) = −p·log p is 0 at p = 0, where p * logp would be 0 * −inf = nan.
-        entropies.append(torch.special.entr(logp.exp()).sum(-1))
+        p = logp.exp()
+        # Where p is 0, log p may be −inf, and their product nan; from −1000 down p is 0 anyway.
+        entropies.append(-torch.linalg.vecdot(p, logp.clamp_(min=-1000.0)))
     return torch.cat(logprobs), torch.cat(entropies)
+
+
+def _at_least_fp32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

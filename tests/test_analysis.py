@@ -13,7 +13,7 @@ PRIMARY = "specific_gain_bits_per_token"
 
 def score(number: int, group: str = "literary", work: str | None = None, **values) -> Score:
     """A score whose quantities are null but for the given ones."""
-    quantities = {name: None for name in ALL} | values
+    quantities = dict.fromkeys(ALL) | values
     return Score(
         id=f"{group}-{number:02d}",
         judge="j",

@@ -34,7 +34,8 @@ def test_padding_end_of_text_and_start_are_what_training_and_scoring_need(embedd
     raw = embedded.tokenizer.raw
     assert raw.eos_token_id is not None
     assert raw.pad_token_id not in (None, raw.eos_token_id)
-    assert embedded.tokenizer.start_id == raw.eos_token_id  # the document separator: there is no BOS
+    # There is no BOS: a page begins with the document separator.
+    assert embedded.tokenizer.start_id == raw.eos_token_id
     assert raw.chat_template is None
 
 

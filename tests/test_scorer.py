@@ -212,30 +212,51 @@ def naive(tiny, piece):
 
 @pytest.mark.parametrize("tokens_per_pass", [1, 300, 4096, 10**6])
 @pytest.mark.parametrize("order", ["as given", "shuffled"])
-def test_traces_equal_the_naive_reference(tiny, pieces, tokens_per_pass, order):
+@pytest.mark.parametrize("share", [True, False])
+def test_traces_equal_the_naive_reference(tiny, pieces, tokens_per_pass, order, share):
+    assert tiny.can_share
     wanted = list(pieces)
     if order == "shuffled":
         random.Random(3).shuffle(wanted)
-    found = tiny.traces(wanted, tokens_per_pass=tokens_per_pass)
+    found = tiny.traces(wanted, tokens_per_pass=tokens_per_pass, share=share)
     for piece, trace in list(zip(wanted, found, strict=True))[::5]:
         logprob, entropy = naive(tiny, piece)
         assert np.abs(bits(trace.logprob_nats - logprob)).max() < 1e-4
         assert np.abs(bits(trace.entropy_nats - entropy)).max() < 1e-4
 
 
-def test_out_of_memory_halves_the_pass_and_goes_on(tiny, pieces, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("too much"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_out_of_memory_halves_the_pass_and_goes_on(tiny, pieces, monkeypatch, error):
     wanted = tiny.traces(pieces[:12])
     real = type(tiny)._pass
 
     def small_device(self, batch):
-        if len(batch) > 2:
-            raise torch.OutOfMemoryError("too much")
+        if len(batch) > 2 or not all(row.is_chain for row in batch):
+            raise error
         return real(self, batch)
 
     monkeypatch.setattr(type(tiny), "_pass", small_device)
+    usual = tiny.tokens_per_pass
     found = tiny.traces(pieces[:12])
+    assert tiny.tokens_per_pass < usual
+    tiny.tokens_per_pass = usual
     for one, two in zip(wanted, found, strict=True):
         assert np.abs(one.logprob_nats - two.logprob_nats).max() < 1e-5
+
+
+def test_an_error_that_is_not_of_memory_is_not_swallowed(tiny, pieces, monkeypatch):
+    def broken(self, batch):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(type(tiny), "_pass", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        tiny.traces(pieces[:2], share=False)
 
 
 def test_a_row_has_the_same_score_in_any_company(tiny):
@@ -282,6 +303,93 @@ def test_surprise_equals_that_of_minicons(tiny_model):
         )
         found = scored(ours, Text(text=row["text"], context=row["context"]))
         assert found["surprise"] == pytest.approx(-nats / math.log(2), abs=1e-3)
+
+
+def test_log_likelihood_equals_that_of_lm_eval_where_the_conventions_agree(tiny_model):
+    """lm-eval conditions on the context alone and puts its start token before empty contexts only.
+
+    Ours has the start token in every condition; without it the two agree, and with it they do not,
+    which is why differences of lm-eval's conditional and unconditional scores are no gains.
+    """
+    huggingface = pytest.importorskip("lm_eval.models.huggingface")
+    from lm_eval.api.instance import Instance
+
+    ours = lm.load(model_ref.find(str(tiny_model)), device="cpu")
+    other = huggingface.HFLM(
+        pretrained=ours.model,
+        tokenizer=ours.tokenizer.raw,
+        batch_size=4,
+        max_length=1024,
+        softmax_dtype="float32",
+        device="cpu",
+    )
+    assert other.prefix_token_id == ours.tokenizer.start_id
+    pairs = [(row["context"], row["text"]) for row in items()] + [("", items()[0]["text"])]
+    requests = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+    theirs = [nats for nats, _ in other.loglikelihood(requests, disable_tqdm=True)]
+    start = (ours.tokenizer.start_id,)
+    for (context, text), expected in zip(pairs, theirs, strict=True):
+        left, target = (tuple(ours.tokenizer.encode(t)) for t in (context, text))
+        same, with_start = ours.traces([Piece(left or start, target), Piece(start + left, target)])
+        assert bits(abs(same.logprob_nats.sum() - expected)) < 1e-4 * len(target)
+        if context:
+            assert abs(with_start.logprob_nats.sum() - expected) > 1e-3
+
+
+# --- where pieces may not share their beginning ---------------------------------------------------
+
+
+def small(kind, **config):
+    """A language model of another architecture, random, behind the real engine."""
+    torch.manual_seed(0)
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_config(kind(**config)).float().eval()
+    return lm.LanguageModel("small", model, None, 64, "float32", "cpu")
+
+
+def branches():
+    """Three pieces that begin alike, longer than the sliding window below."""
+    stem = tuple(range(1, 30))
+    return [Piece(stem, (5, 6, 7)), Piece(stem, (7, 6)), Piece(stem[:20], (3, 2, 1))]
+
+
+def test_learned_positions_and_odd_heads_share_exactly():
+    from transformers import GPT2Config
+
+    model = small(GPT2Config, vocab_size=64, n_positions=64, n_embd=16, n_layer=2, n_head=2)
+    assert model.can_share
+    shared, alone = (model.traces(branches(), share=share) for share in (True, False))
+    for one, two in zip(shared, alone, strict=True):
+        np.testing.assert_allclose(one.logprob_nats, two.logprob_nats, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["window", "positions by distance", "recurrent"])
+def test_an_architecture_that_cannot_share_is_scored_piece_by_piece(architecture):
+    from transformers import BloomConfig, MambaConfig, MistralConfig
+
+    model = {
+        "window": lambda: small(
+            MistralConfig,
+            vocab_size=64,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            sliding_window=8,
+        ),
+        "positions by distance": lambda: small(
+            BloomConfig, vocab_size=64, hidden_size=16, n_layer=2, n_head=2
+        ),
+        "recurrent": lambda: small(
+            MambaConfig, vocab_size=64, hidden_size=16, num_hidden_layers=2, state_size=4
+        ),
+    }[architecture]()
+    assert not model.can_share
+    for piece, trace in zip(branches(), model.traces(branches(), share=True), strict=True):
+        logprob, _ = naive(model, piece)
+        np.testing.assert_allclose(trace.logprob_nats, logprob, atol=1e-5)
 
 
 # --- adapters and windows -------------------------------------------------------------------------

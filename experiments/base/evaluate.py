@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from batches import Sequences, stream_path
 from corpus import Document, read_documents
+from ngram import KneserNey
 from overlap import longest_runs
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -99,6 +100,14 @@ def bits_per_byte(model: PreTrainedModel, tokenizer, texts: list[str]) -> dict:
         "bits_per_byte": nats / math.log(2) / len(data),
         "xz_9_bits_per_byte": 8 * len(lzma.compress(data, preset=9)) / len(data),
     }
+
+
+def ngram_bits_per_byte(ngram: KneserNey, tokenizer, texts: list[str]) -> float:
+    """What the yardstick needs for the same bytes; each excerpt begins after an end token."""
+    end = tokenizer.eos_token_id
+    rows = [np.append(end, encode(tokenizer, text).numpy()) for text in texts]
+    bits = -sum(np.log2(ngram.probabilities(row)[1:]).sum() for row in rows)
+    return float(bits) / len("".join(texts).encode())
 
 
 def curly_quotes_cost(model: PreTrainedModel, tokenizer, texts: list[str]) -> dict:
@@ -242,12 +251,14 @@ def main() -> None:
     model, tokenizer, seconds = load(args.model)
     results: dict = {"parameters": model.num_parameters(), "load_seconds": round(seconds, 2)}
     training = training_tokens(args.run_dir)
+    ngram = KneserNey(training.astype(np.int64), model.config.vocab_size)
     documents = read_documents(args.corpus)
     for genre in sorted({d.genre for d in documents if d.split == "held-out"}):
         texts = excerpts(documents, genre)
         start = time.perf_counter()
         scores = bits_per_byte(model, tokenizer, texts)
         scores["scored_tokens_per_second"] = scores["tokens"] / (time.perf_counter() - start)
+        scores["ngram_bits_per_byte"] = ngram_bits_per_byte(ngram, tokenizer, texts)
         scores["shared_with_training"] = shared_with_training(tokenizer, texts, training)
         results[genre] = scores | loss_by_position(model, tokenizer, texts)
         results[genre] |= curly_quotes_cost(model, tokenizer, texts)

@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--embedding-lr", type=float, default=3e-3)
     parser.add_argument("--batch-tokens", type=int, default=4096)
-    parser.add_argument("--long-from", type=float, default=0.78, help="part of the run at length 512")
+    parser.add_argument("--long-from", type=float, default=0.78, help="part at length 512")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default=None)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)

@@ -9,8 +9,8 @@ Methods, interleaved round by round, the median of the rounds as tokens per seco
     minicons   IncrementalLMScorer.conditional_score
     lm-eval    HFLM.loglikelihood
     naive      one sequence at a time, all logits, log-softmax, gather
-    limit      the pure forward pass: body over all tokens, head at scored positions, sequences of one
-               length together so that nothing is padded; no softmax, no tokenising
+    limit      the pure forward pass: body over as many tokens, in full rows of the mean length so
+               that nothing is padded, head at as many positions as are scored; nothing else
 
 Jobs: `plain` is the surprisal of each text after its context; `full` is every condition of METRIC
 (subsets of the brief, filler, mismatched briefs, foil), which the peers get as (left, text) pairs.
@@ -28,7 +28,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from cqa import quiet
@@ -167,17 +166,16 @@ def naive(model: lm.LanguageModel, job: Job, batch: int) -> float:
 
 @torch.inference_mode()
 def limit(model: lm.LanguageModel, job: Job, batch: int) -> float:
-    def length(piece: Piece) -> int:
-        return len(piece.left) + len(piece.target)
-
-    for width, group in groupby(sorted(set(job.pieces), key=length), length):
-        same = list(group)
-        height = max(1, batch // width)
-        for start in range(0, len(same), height):
-            part = same[start : start + height]
-            hidden = model._body(torch.tensor([[*p.left, *p.target][:-1] for p in part]))
-            at = [h[len(p.left) - 1 :] for h, p in zip(hidden, part, strict=True)]
-            model._head(torch.cat(at))
+    distinct = list(dict.fromkeys(job.pieces))
+    ids = torch.tensor([t for p in distinct for t in (*p.left, *p.target)[:-1]])
+    width = len(ids) // len(distinct)
+    rows = ids[: len(ids) // width * width].view(-1, width)
+    scored = sum(len(p.target) for p in distinct)
+    for part in rows.split(max(1, batch // width)):
+        states = model._body(part).flatten(0, 1)
+        share = round(scored * len(part) / len(rows))
+        for chunk in states[:share].split(512):
+            model._head(chunk)
     return float("nan")
 
 
@@ -206,7 +204,7 @@ def fastest_batch(model: lm.LanguageModel, job: Job, name: str) -> int:
 
 
 def speed(shape: str, job_name: str, items: int, rounds: int) -> dict:
-    """Median seconds of each method over interleaved rounds, after one round that is not counted."""
+    """Median seconds of each method over interleaved rounds; the first round is not counted."""
     model = model_of(shape)
     job = job_of(job_name, model, items)
     batches = {name: fastest_batch(model, job, name) for name in METHODS}

@@ -1,0 +1,178 @@
+"""`cqa score`: several judges, tables, traces that hold every number, long files, interruptions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import items, read_rows, write_rows
+
+from cqa.measures import ALL
+
+KEYS = ("id", "context", "brief", "text", "foil", "work", "group")
+
+
+@pytest.fixture
+def outputs(workplace) -> Path:
+    return write_rows(workplace / "texts.jsonl", [{k: row[k] for k in KEYS} for row in items()])
+
+
+@pytest.fixture(scope="module")
+def other_model(tiny_model, tmp_path_factory) -> Path:
+    """A second judge: the tiny model with other weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("other-model")
+    torch.manual_seed(5)
+    config = AutoConfig.from_pretrained(tiny_model)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    return folder
+
+
+def test_several_judges_are_a_column_group_each(cqa, outputs, tiny_model, other_model):
+    asked = ["--judge", str(tiny_model), "--judge", str(other_model), "--json"]
+    result = cqa("score", str(outputs), *asked, "--out", "both.csv")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)["runs"]
+    judges = [run["config"]["judge"] for run in found]
+    alone = [read_rows(Path(run["path"]) / "scores.jsonl") for run in found]
+    with open("both.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [row["id"] for row in items()]
+    for number, row in enumerate(rows):
+        for judge, scores in zip(judges, alone, strict=True):
+            value = scores[number]["quantities"]["gain"]
+            assert float(row[f"{judge}: gain"]) == value
+    # the judges are not one judge under two names
+    assert alone[0][0]["quantities"]["gain"] != alone[1][0]["quantities"]["gain"]
+
+    assert cqa("score", str(outputs), *asked, "--out", "both.parquet").exit_code == 0
+    table = pq.read_table("both.parquet").to_pylist()
+    assert [row[f"{judges[1]}: surprise"] for row in table] == [
+        score["quantities"]["surprise"] for score in alone[1]
+    ]
+    assert cqa("score", str(outputs), *asked, "--out", "both.jsonl").exit_code == 0
+    assert [row["judge"] for row in read_rows(Path("both.jsonl"))] == judges * len(rows)
+
+
+def test_two_folders_of_one_name_are_told_apart(cqa, outputs, tiny_model, other_model):
+    for parent, model in (("a", tiny_model), ("b", other_model)):
+        shutil.copytree(model, Path(parent, "model"))
+    asked = ["--judge", "a/model", "--judge", "b/model", "--out", "both.csv"]
+    assert cqa("score", str(outputs), *asked).exit_code == 0
+    with open("both.csv", newline="") as file:
+        (_, *names) = next(csv.reader(file))
+    assert len(set(names)) == len(names)
+    assert len([name for name in names if name.endswith(": gain")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["--judge", "{model}", "--judge", "{model}"], "the same judge twice"),
+        (["--judge", "{model}", "--judge", "embedded", "--adapter", "latest"], "several judges"),
+        (["--judge", "{model}", "--out", "scores.xlsx"], "no such kind of table"),
+    ],
+)
+def test_judges_and_tables_that_make_no_sense_are_refused(cqa, outputs, tiny_model, typed, said):
+    result = cqa("score", str(outputs), *(word.format(model=tiny_model) for word in typed))
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not list(Path("runs").glob("score-*"))
+
+
+def test_every_sum_can_be_had_from_the_traces_without_the_model(cqa, outputs, tiny_model):
+    result = cqa("score", str(outputs), "--judge", str(tiny_model), "--json")
+    folder = Path(json.loads(result.stdout)["path"])
+    bits: dict[tuple[str, str], float] = {}
+    entropy: dict[tuple[str, str], float] = {}
+    for row in pq.read_table(folder / "traces.parquet").to_pylist():
+        key = row["id"], row["condition"]
+        assert len(row["token_id"]) == len(row["logprob_nats"]) == len(row["entropy_nats"])
+        bits[key] = -sum(row["logprob_nats"]) / np.log(2)
+        entropy[key] = sum(row["entropy_nats"]) / np.log(2)
+    full = "intent+audience+reality"
+    for score in read_rows(folder / "scores.jsonl"):
+        found, name = score["quantities"], score["id"]
+        others = [bits[name, f"mismatch-{k}"] for k in (1, 2, 3)]
+        gain = bits[name, "none"] - bits[name, full]
+        foil = bits[name, "foil|none"] - bits[name, "foil|full"]
+        narrowing = entropy[name, "none"] - entropy[name, full]
+        assert found["surprise"] == pytest.approx(bits[name, "none"])
+        assert found["gain"] == pytest.approx(gain, abs=1e-9)
+        assert found["specific_gain"] == pytest.approx(np.mean(others) - bits[name, full], abs=1e-9)
+        assert found["contrast"] == pytest.approx(gain - foil, abs=1e-9)
+        assert found["entropy_gain"] == pytest.approx(narrowing, abs=1e-9)
+    columns = pq.read_table(folder / "scores.parquet").to_pylist()
+    for score, row in zip(read_rows(folder / "scores.jsonl"), columns, strict=True):
+        assert {name: row[name] for name in ALL} == score["quantities"]
+
+
+def test_an_interrupted_scoring_goes_on_where_it_was(cqa, workplace, tiny_model, monkeypatch):
+    rows = [
+        {k: row[k] for k in KEYS} | {"id": f"{row['id']}-{n}"} for n in range(6) for row in items()
+    ]
+    write_rows(workplace / "long.jsonl", rows)
+    typed = ["score", "long.jsonl", "--judge", str(tiny_model), "--json"]
+    whole = json.loads(cqa(*typed).stdout)
+
+    from cqa import score as stage
+
+    monkeypatch.setenv("CQA_RUNS", str(workplace / "again"))
+    real = stage.Judge.mark
+    blocks: list[int] = []
+
+    def pull_the_plug(self, texts, **options):
+        if len(blocks) == 2:
+            raise KeyboardInterrupt
+        blocks.append(len(texts))
+        return real(self, texts, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.Judge, "mark", pull_the_plug)
+        assert cqa(*typed).exit_code == 130
+    assert blocks == [32, 32]
+    done = json.loads(cqa(*typed).stdout)
+    assert done["headline"]["blocks_found"] == 2
+    one, two = (Path(run["path"]) / "scores.jsonl" for run in (whole, done))
+    assert one.read_text() == two.read_text()
+
+
+PEAK = """
+import json, resource, sys
+from cqa.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def test_memory_does_not_grow_with_the_rows_of_a_file(workplace, tiny_model):
+    """1,000 rows and 6,000 rows of a page each; the longer file alone is 12 MB of text."""
+
+    def peak_mb(rows: int) -> float:
+        file = workplace / f"{rows}.jsonl"
+        page = "The ferry waited at the quay. " * 70
+        write_rows(file, [{"id": str(n), "text": "So.", "note": page} for n in range(rows)])
+        typed = [sys.executable, "-c", PEAK, "score", str(file), "--judge", str(tiny_model)]
+        environment = os.environ | {"CQA_RUNS": str(workplace / "r"), "MALLOC_ARENA_MAX": "1"}
+        done = subprocess.run(
+            typed, env=environment, cwd=workplace, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        (line,) = (line for line in done.stderr.splitlines() if line.startswith("PEAK "))
+        return int(line.split()[1]) / 1024
+
+    assert peak_mb(6000) - peak_mb(1000) < 12
