@@ -42,6 +42,10 @@ class Turn(Frozen):
 
     turn: TurnLabel
     text: Prose
+    raw: Prose | None = None
+    """As it was heard, hesitations and slips included, where `text` is a cleaned version of it."""
+    start_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Where the turn begins in the recording."""
     probe: (
         Literal["follow_up", "counterexample", "counterfactual_open", "counterfactual_decoy"] | None
     ) = None
@@ -60,22 +64,43 @@ class Exit(Frozen):
     reason: Prose
 
 
+class Rights(Frozen):
+    """Who contributed a record, where it comes from and what may be done with it.
+
+    Where `redistribution` is false, reports and cards show a placeholder instead of the words.
+    """
+
+    contributor: Name
+    source: Name
+    licence: Name
+    consent: Prose | None = None
+    """What the contributor agreed to, and when; none is needed where nobody else contributed."""
+    redistribution: bool
+
+
 class Dialogue(Frozen):
-    """One BC-protocol transcript as recorded."""
+    """One BC-protocol transcript as recorded.
+
+    What an import does not carry (an exit record, the questions of B) is absent and is warned of by
+    the protocol signals; without a turn of C, the expert, there is nothing to learn from.
+    """
 
     id: Identifier
     work: Name
     language: str = "en"
-    turns: Annotated[tuple[Turn, ...], Field(min_length=2)]
-    exit: Exit
+    preamble: Prose | None = None
+    """What a reader has to know first: the passage or situation that the dialogue is about."""
+    turns: Annotated[tuple[Turn, ...], Field(min_length=1)]
+    exit: Exit | None = None
+    rights: Rights | None = None
 
     @model_validator(mode="after")
     def _turns_are_a_dialogue(self) -> Dialogue:
         labels = [turn.turn for turn in self.turns]
         for speaker in "BC":
             numbers = [int(label[1:]) for label in labels if label[0] == speaker]
-            if not numbers:
-                raise ValueError(f"turns of both speakers; there is none of {speaker}")
+            if not numbers and speaker == "C":
+                raise ValueError("at least one turn of C, the expert; there is none")
             if numbers != list(range(1, len(numbers) + 1)):
                 raise ValueError(f"turns of {speaker} numbered 1, 2, 3 ... in order, got {numbers}")
         return self
@@ -96,19 +121,12 @@ class Rejected(Frozen):
     reason: Prose
 
 
-class Rights(Frozen):
-    """Who contributed a record, where it comes from and what may be done with it."""
-
-    contributor: Name
-    source: Name
-    licence: Name
-    redistribution: bool
-
-
 class Annotation(Frozen):
     """One traceable judgement taken from a dialogue. `load_bearing` numbers steps from 1."""
 
     id: Identifier
+    corrects: Identifier | None = None
+    """The earlier record that this one replaces; the earlier line stays in the file."""
     dialogue: Identifier
     work: Name
     author: Name

@@ -29,10 +29,10 @@ def corpus(tmp_path) -> Path:
     folder = tmp_path / "corpus"
     words = "the ferry came late and the clerk wrote ice in his book while rain fell on the quay"
     draw = np.random.default_rng(0)
-    for number in range(40):
+    for number in range(120):
         genre = "fiction" if number % 3 else "factual"
         (folder / genre).mkdir(parents=True, exist_ok=True)
-        text = " ".join(draw.choice(words.split(), 900))
+        text = " ".join(draw.choice(words.split(), 300))
         (folder / genre / f"{number}.txt").write_text(text)
     return folder
 

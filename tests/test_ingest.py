@@ -121,13 +121,12 @@ def test_a_reason_without_a_turn_of_the_expert_is_refused(cqa, workplace, batch)
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        (["C1", "C2"], "turns of both speakers; there is none of B"),
-        (["B1", "B2"], "turns of both speakers; there is none of C"),
+        (["B1", "B2"], "at least one turn of C, the expert; there is none"),
         (["B1", "C1", "C3"], "turns of C numbered 1, 2, 3 ... in order, got [1, 3]"),
         (["B2", "C1", "B1"], "turns of B numbered 1, 2, 3 ... in order, got [2, 1]"),
     ],
 )
-def test_a_dialogue_has_two_speakers_whose_turns_are_numbered(cqa, workplace, batch, labels, told):
+def test_a_dialogue_has_an_expert_and_numbered_turns(cqa, workplace, batch, labels, told):
     turns = [{"turn": label, "text": "Well."} for label in labels]
     change(batch / "dialogues.jsonl", 0, lambda row: row.update(turns=turns))
     assert told in refused(cqa, workplace, "batch")[0]
