@@ -15,8 +15,9 @@ from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
 from cqa.types import Frozen, Identifier, Name, Prose
 
 Dtype = Literal["float32", "bfloat16", "float64"]
-Form = Literal["generation", "appreciation"]
+Form = Literal["generation", "appreciation", "rewrite", "reasoning", "dialogue"]
 Pairing = Literal["true", "shuffled"]
+Material = Literal["annotations", "continuation", "generic"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Forms = Annotated[tuple[Form, ...], Field(min_length=1)]
@@ -29,6 +30,7 @@ class TrainConfig(Frozen):
     method: Literal["lora", "full"] = "lora"
     forms: Forms = ("generation", "appreciation")
     pairing: Pairing = "true"
+    material: Material = "annotations"
     split: Literal["train", "all"] = "train"
     epochs: Positive = 5
     learning_rate: Rate = 2e-4
@@ -77,6 +79,7 @@ class ArmConfig(Frozen):
 
     name: Identifier
     pairing: Pairing = "true"
+    material: Material = "annotations"
     forms: Forms | None = None
 
 
@@ -135,8 +138,8 @@ class Experiment(Frozen):
 
     def train_config(self, arm: ArmConfig) -> TrainConfig:
         """The [train] section with what the arm changes."""
-        changes = {"pairing": arm.pairing} | ({"forms": arm.forms} if arm.forms else {})
-        return self.train.model_copy(update=changes)
+        changes = {"pairing": arm.pairing, "material": arm.material}
+        return self.train.model_copy(update=changes | ({"forms": arm.forms} if arm.forms else {}))
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
-from cqa import render
+from cqa import problems, render
 from cqa.conditions import Tokenizer
-from cqa.config import Form, Pairing
+from cqa.config import Form, Material, Pairing
 from cqa.errors import DataRefused
-from cqa.types import Annotation
+from cqa.types import Annotation, Dialogue
+
+ALL_FORMS: tuple[Form, ...] = get_args(Form)
 
 
 @dataclass(frozen=True)
@@ -37,26 +40,67 @@ def examples(
     annotations: Sequence[Annotation],
     forms: Sequence[Form],
     *,
+    dialogues: Mapping[str, Dialogue] | None = None,
+    material: Material = "annotations",
     pairing: Pairing = "true",
     seed: int = 0,
 ) -> list[Example]:
     """All examples of these annotations in these forms, in the order of the annotations.
 
-    generation: brief + context -> passage. appreciation: brief + context + passage -> reasoning
-    and decision. With shuffled pairing each passage meets the brief and the reasoning of a record
-    of another work, so that everything is as in the true data but the match.
+    | form | read | learned |
+    | --- | --- | --- |
+    | generation | brief, context | passage |
+    | appreciation | brief, context, passage | reasoning, what was rejected, decision |
+    | rewrite | brief, context, passage | the same judgement as running prose |
+    | reasoning | brief, context | reasoning, then the passage |
+    | dialogue | brief, context, passage | the dialogue that the judgement was taken from |
+
+    With shuffled pairing each passage meets the brief, reasoning and dialogue of a record of another
+    work, so that everything is as in the true data but the match. The other materials are placebos
+    of as many examples: `continuation` has the contexts and passages without briefs or judgements,
+    `generic` has worked problems about nothing literary, each as long as the example it stands for.
     """
     judges = annotations if pairing == "true" else shuffled(annotations, seed)
     made = []
     for record, judge in zip(annotations, judges, strict=True):
-        preface = render.preface(judge.brief)
-        context, passage = render.join(record.context, record.passage)
-        if "generation" in forms:
-            made.append(Example(record.id, "generation", preface, (context,), passage))
-        if "appreciation" in forms:
-            given = (context, passage, render.JUDGEMENT_CUE)
-            made.append(Example(record.id, "appreciation", preface, given, judgement(judge)))
+        for form in ALL_FORMS:
+            if form in forms:
+                made.append(_example(form, record, judge, dialogues or {}))
+    if material == "continuation":
+        of = {record.id: record for record in annotations}
+        return [_continuation(example, of[example.id]) for example in made]
+    if material == "generic":
+        return [_generic(example, seed) for example in made]
     return made
+
+
+def _example(
+    form: Form, record: Annotation, judge: Annotation, dialogues: Mapping[str, Dialogue]
+) -> Example:
+    preface = render.preface(judge.brief)
+    context, passage = render.join(record.context, record.passage)
+    if form == "generation":
+        return Example(record.id, form, preface, (context,), passage)
+    if form == "reasoning":
+        learned = f"{judgement(judge)}\n\n{passage.lstrip()}"
+        return Example(record.id, form, preface, (context, render.JUDGEMENT_CUE), learned)
+    if form == "dialogue":
+        learned = transcript(dialogues[judge.dialogue])
+        return Example(record.id, form, preface, (context, passage, render.DIALOGUE_CUE), learned)
+    learned = judgement(judge) if form == "appreciation" else commentary(judge)
+    return Example(record.id, form, preface, (context, passage, render.JUDGEMENT_CUE), learned)
+
+
+def _continuation(like: Example, record: Annotation) -> Example:
+    context, passage = render.join(record.context, record.passage)
+    return Example(like.id, like.form, "", (context,), passage)
+
+
+def _generic(like: Example, seed: int) -> Example:
+    length = sum(len(part.split()) for part in (like.preface, *like.given, like.learned))
+    learned = len(like.learned.split())
+    problem, solution = problems.worked(f"{seed}:{like.id}:{like.form}", length - learned, learned)
+    return Example(like.id, like.form, "", (problem, render.SOLUTION_CUE), solution)
 
 
 def judgement(annotation: Annotation) -> str:
@@ -64,6 +108,34 @@ def judgement(annotation: Annotation) -> str:
     steps = [f"{step.kind.capitalize()}: {step.claim.strip()}" for step in annotation.reasoning]
     rejected = [f"Not: {r.choice.strip()} ({r.reason.strip()})" for r in annotation.rejected]
     return "\n".join([*steps, *rejected, f"Decision: {annotation.decision.strip()}"])
+
+
+def commentary(annotation: Annotation) -> str:
+    """The same content as running prose, without labels: what keeps a form from being learned."""
+    steps = [_sentence(step.claim) for step in annotation.reasoning]
+    rejected = [
+        _sentence(f"One could think of {_lowered(r.choice)}, but {_lowered(r.reason)}")
+        for r in annotation.rejected
+    ]
+    return " ".join([*steps, *rejected, _sentence(f"So the choice is this: {annotation.decision}")])
+
+
+def transcript(dialogue: Dialogue) -> str:
+    """The turns, one a line, with who speaks."""
+    return "\n".join(f"{turn.turn[0]}: {' '.join(turn.text.split())}" for turn in dialogue.turns)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?", "'", '"')) else f"{text}."
+
+
+def _lowered(text: str) -> str:
+    """The first letter small, unless the first word is a name or an I."""
+    text = text.strip().rstrip(".")
+    first = text.split(maxsplit=1)[0]
+    common = {"A", "An", "The", "It", "He", "She", "They", "This", "That", "No", "In", "To"}
+    return text[:1].lower() + text[1:] if first in common else text
 
 
 def shuffled(annotations: Sequence[Annotation], seed: int) -> list[Annotation]:

@@ -112,6 +112,7 @@ def run(
                         sample=sample,
                         model=_identity(what),
                         continues=True,
+                        redistribution=item.redistribution,
                         meta={
                             "seed": prompt.seed,
                             "tokens": written.tokens,

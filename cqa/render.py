@@ -27,6 +27,9 @@ FILLER = (
 JUDGEMENT_CUE = "\n\nJudgement:\n"
 """What stands between a passage and the reasoning about it in the appreciation form."""
 
+DIALOGUE_CUE = "\n\nDialogue:\n"
+SOLUTION_CUE = "\n\nSolution:\n"
+
 
 def preface(brief: Brief, parts: Sequence[Part] | None = None) -> str:
     """The brief as it stands at the head of a page, with only `parts` of it where given.

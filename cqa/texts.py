@@ -92,6 +92,7 @@ def as_texts(items: Iterable[Item]) -> list[Text]:
             group=item.group,
             work=item.work,
             source="benchmark",
+            redistribution=item.redistribution,
         )
         for item in items
     ]

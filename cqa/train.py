@@ -37,6 +37,7 @@ def spec(
         code=runs.code_hash(
             "render.py",
             "examples.py",
+            "problems.py",
             "budget.py",
             "pace.py",
             "lm.py",
@@ -77,7 +78,9 @@ def run(
             side: examples(
                 data.annotations_of(side),
                 config.forms,
-                # The development side stays true: it shows what the pairing taught.
+                dialogues={dialogue.id: dialogue for dialogue in data.dialogues},
+                # The development side stays true: it shows what the placebo taught.
+                material="annotations" if side == "dev" else config.material,
                 pairing="true" if side == "dev" else config.pairing,
                 seed=what.seed or 0,
             )
@@ -94,7 +97,7 @@ def run(
                 next_step="cqa ingest a folder with dialogues.jsonl and annotations.jsonl",
             )
         first = rows["train" if "train" in rows else "all"]
-        write_text(trained.file("example.txt"), "\n".join(shown(e) for e in first[:2]))
+        write_text(trained.file("example.txt"), "\n".join(shown(e) for e in first[: len(config.forms)]))
         outcome = fit(
             Job(
                 model=model,

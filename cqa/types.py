@@ -169,6 +169,8 @@ class Item(Frozen):
     foil: Prose
     source: Name
     licence: Name
+    redistribution: bool = True
+    """Whether its words may be shown in reports; see Rights."""
 
     @model_validator(mode="after")
     def _can_be_scored(self) -> Item:
@@ -203,6 +205,8 @@ class Text(BaseModel):
     """Hash of the model and adapter that wrote it, as `cqa generate` gives it."""
     continues: bool = False
     """The text goes on from its context to the letter: no white space is put between them."""
+    redistribution: bool = True
+    """Whether its words may be shown in reports."""
     meta: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")

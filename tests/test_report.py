@@ -77,3 +77,20 @@ def test_facts_about_writing_are_counts_that_can_be_checked_by_hand():
     assert found.distinct_2 == pytest.approx(12 / 13)
     assert found.longest_copy_words == 6  # the grey cat sat on the
     assert found.mean_words == pytest.approx((4 + 0 + 4 + 8) / 4)
+
+
+def test_what_is_not_cleared_for_redistribution_is_shown_nowhere(cqa, workplace, tiny_model, batch):
+    rows = items()
+    secret = "an unpublished daughter of the ferryman"
+    for row in rows[:2]:
+        row["redistribution"] = False
+        row["context"] = f"Here comes {secret}."
+        row["brief"]["intent"] = f"Say nothing of {secret}."
+    write_rows(workplace / "items.jsonl", rows)
+    results = json.loads(cqa("run", str(experiment(workplace, tiny_model)), "--json").stdout)
+    folder = Path(results["path"])
+    for name in ("report.html", "report.md", "report.json", "results.csv"):
+        assert secret not in (folder / name).read_text("utf-8"), name
+    shown = "".join(Tags((folder / "report.html").read_text("utf-8")).text)
+    assert shown.count("not cleared for redistribution") == 2
+    assert rows[2]["context"] in shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,6 +34,16 @@ def train(
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="The placebo: passages meet briefs of other works.")
     ] = False,
+    forms: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: generation, appreciation, rewrite, reasoning, dialogue."
+        ),
+    ] = None,
+    material: Annotated[
+        Literal["annotations", "continuation", "generic"] | None,
+        typer.Option(help="What is trained on: the annotations, or a placebo as long as they."),
+    ] = None,
     seed: options.Seed = 0,
     experiment: options.ExperimentFile = None,
     arm: Annotated[
@@ -65,10 +75,12 @@ def train(
         "micro_batch_size": 1 if batch_size and batch_size % 4 else None,
         "lora_rank": lora_rank,
         "pairing": "shuffled" if shuffled else None,
+        "forms": forms.replace(" ", "").split(",") if forms else None,
+        "material": material,
     }
     config = wiring.settings(TrainConfig, asked)
     base, ingested = model_ref.find(model), _ingested(data)
-    label = f"{'shuffled' if shuffled else 'annotations'}-s{seed}"
+    label = f"{'shuffled' if shuffled else config.material}-s{seed}"
     what = stage.spec(config, base, ingested, seed=seed, budget=budget, label=label)
     with progress(f"train {label}") as tell:
         run = stage.run(
