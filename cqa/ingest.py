@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cqa import runs
+from cqa import importers, leaks, runs, signals
 from cqa.errors import DataRefused, Problem
 from cqa.files import (
     iter_rows,
@@ -45,6 +45,7 @@ class DataSet:
     run_id: str
     dialogues: list[Dialogue]
     annotations: list[Annotation]
+    """Without those that a later line corrects."""
     items: list[Item]
     split: dict[str, Literal["train", "dev"]]
 
@@ -68,7 +69,7 @@ def run(sources: Sequence[Path], root: Path | None = None) -> runs.Run:
     problems: list[Problem] = []
     for path, name in files:
         before = len(read[name]) + len(problems)
-        for number, outcome in iter_rows(path, _FILES[name]):
+        for number, outcome in _rows(path, name):
             if isinstance(outcome, list):
                 problems += outcome
             else:
@@ -100,22 +101,38 @@ def load(run: runs.Run) -> DataSet:
         for name, kind in _FILES.items()
     }
     split = read_json(run.file("split.json"))
-    return DataSet(
-        run.id, rows["dialogues.jsonl"], rows["annotations.jsonl"], rows["items.jsonl"], split
-    )
+    annotations = current(rows["annotations.jsonl"])
+    return DataSet(run.id, rows["dialogues.jsonl"], annotations, rows["items.jsonl"], split)
 
 
-def split_by_work(works: Sequence[str]) -> dict[str, Literal["train", "dev"]]:
-    """Each work -> train or dev, by the hash of its title; at least one on either side.
+def current(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """The annotations that no later one corrects."""
+    replaced = {annotation.corrects for annotation in annotations}
+    return [annotation for annotation in annotations if annotation.id not in replaced]
 
-    The order of the hashes does not depend on what else is there, so a work added later moves at
-    most the one that stands at the border.
+
+def split_by_work(annotations: Sequence[Annotation]) -> dict[str, Literal["train", "dev"]]:
+    """Each work -> train or dev, by a hash of its title; at least one on either side.
+
+    Works that share a named author are on one side. The order of the hashes does not depend on what
+    else is there, so a work added later moves at most the one that stands at the border.
     """
-    same = {work: _same_work(work) for work in works}
-    ordered = sorted(set(same.values()), key=lambda work: hashlib.sha256(work.encode()).hexdigest())
+    group = leaks.split_groups(annotations)
+    ordered = sorted(
+        set(group.values()), key=lambda name: hashlib.sha256(name.encode()).hexdigest()
+    )
     held_back = max(1, round(DEV_SHARE * len(ordered))) if len(ordered) > 1 else 0
     dev = set(ordered[:held_back])
-    return {work: "dev" if same[work] in dev else "train" for work in sorted(same)}
+    works = sorted({annotation.work for annotation in annotations})
+    return {work: "dev" if group[work] in dev else "train" for work in works}
+
+
+def _rows(path: Path, name: str) -> Iterator[tuple[int, Frozen | list[Problem]]]:
+    if name == "dialogues.jsonl" and importers.detect(path):
+        for found in importers.read(path):
+            yield found.line, found.outcome
+    else:
+        yield from iter_rows(path, _FILES[name])
 
 
 def _files_of(source: Path) -> list[tuple[Path, str]]:
@@ -129,6 +146,8 @@ def _files_of(source: Path) -> list[tuple[Path, str]]:
         return found
     if source.name in _FILES:
         return [(source, source.name)]
+    if importers.detect(source):
+        return [(source, "dialogues.jsonl")]
     return [(source, _kind_of(source))]
 
 
@@ -169,17 +188,23 @@ def _cross_check(read: dict[str, list[_Read]], *, all_read: bool) -> list[Proble
                 seen = f"{entry.row.id!r}, which {first[entry.row.id]} has already"
                 problems.append(Problem(entry.where, "id", seen, "an id of its own"))
             first.setdefault(entry.row.id, entry.where)
+    seen_ids: set[str] = set()
+    for entry in read["annotations.jsonl"]:
+        corrected = entry.row.corrects
+        if corrected is not None and corrected not in seen_ids:
+            expected = "the id of an annotation on an earlier line"
+            problems.append(Problem(entry.where, "corrects", repr(corrected), expected))
+        seen_ids.add(entry.row.id)
     dialogues = {entry.row.id: entry.row for entry in read["dialogues.jsonl"]}
-    trained_on: dict[str, str] = {}
     for entry in read["annotations.jsonl"]:
         if all_read or entry.row.dialogue in dialogues:
             problems += _check_annotation(entry, dialogues)
-        trained_on.setdefault(_same_work(entry.row.work), entry.where)
-    for entry in read["items.jsonl"]:
-        if place := trained_on.get(_same_work(entry.row.work)):
-            seen = f"{entry.row.work!r}, which {place} trains on"
-            problems.append(Problem(entry.where, "work", seen, "a work of its own (else a leak)"))
-    return problems
+    placed = {
+        name: [leaks.Placed(entry.where, entry.row) for entry in entries]
+        for name, entries in read.items()
+    }
+    training = [*placed["annotations.jsonl"], *placed["dialogues.jsonl"]]
+    return problems + leaks.leaks(training, placed["items.jsonl"])
 
 
 def _check_annotation(entry: _Read, dialogues: dict[str, Dialogue]) -> list[Problem]:
@@ -220,7 +245,9 @@ def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
             write_rows(ingested.file(name), (entry.row for entry in entries))
     annotations = [entry.row for entry in read["annotations.jsonl"]]
     items = [entry.row for entry in read["items.jsonl"]]
-    split = split_by_work([annotation.work for annotation in annotations])
+    split = split_by_work(annotations)
+    protocol = signals.batch_signals([entry.row for entry in read["dialogues.jsonl"]], annotations)
+    write_json(ingested.file("signals.json"), protocol)
     write_json(ingested.file("split.json"), split)
     kinds = Counter(step.kind for annotation in annotations for step in annotation.reasoning)
     groups = Counter(item.group for item in items)

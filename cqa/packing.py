@@ -18,6 +18,9 @@ from cqa.conditions import Piece
 _LEAST_SHARED = 0.25
 """Part of a piece that must be in the row already: below it the wider mask costs more."""
 
+_PASS_TOKENS = 128
+"""What a pass costs beside its tokens, in tokens: calls, and weights that are read once."""
+
 
 @dataclass
 class Row:
@@ -87,18 +90,30 @@ def rows_of(pieces: Iterable[Piece], *, share: bool, longest: int) -> list[Row]:
     return rows
 
 
-def batches_of(rows: Iterable[Row], tokens_per_pass: int) -> list[list[Row]]:
-    """Rows, in their order -> batches whose width times height stays within the limit."""
-    batches: list[list[Row]] = []
-    widest = 0
-    for row in rows:
-        widest = max(widest, len(row))
-        if batches and widest * (len(batches[-1]) + 1) <= tokens_per_pass:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-            widest = len(row)
-    return batches
+def batches_of(rows: Sequence[Row], tokens_per_pass: int) -> list[list[Row]]:
+    """Rows, in their order -> batches of width times height within the limit, with least padding.
+
+    The cuts are those of least total cost, a pass costing its tokens with padding and as much as
+    `_PASS_TOKENS` more: best[i] is the cost of the first i rows, cut[i] where their last batch
+    begins.
+    """
+    best, cut = [0], [0]
+    for end in range(1, len(rows) + 1):
+        widest, found = 0, (float("inf"), end - 1)
+        for start in range(end - 1, -1, -1):
+            widest = max(widest, len(rows[start]))
+            tokens = widest * (end - start)
+            if tokens > tokens_per_pass and start < end - 1:
+                break
+            found = min(found, (best[start] + tokens + _PASS_TOKENS, start))
+        best.append(found[0])
+        cut.append(found[1])
+    batches = []
+    end = len(rows)
+    while end:
+        batches.append(list(rows[cut[end] : end]))
+        end = cut[end]
+    return batches[::-1]
 
 
 def _chain(piece: Piece) -> Row:

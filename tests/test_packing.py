@@ -53,3 +53,12 @@ def test_a_pass_stays_within_its_tokens_unless_one_row_is_longer(pieces, limit):
     assert [row for batch in batches for row in batch] == rows
     for batch in batches:
         assert len(batch) == 1 or max(map(len, batch)) * len(batch) <= limit
+
+
+def test_rows_of_unlike_length_do_not_share_a_pass_where_padding_costs_more():
+    pieces = [Piece((0,), tuple(range(length))) for length in (100, 101, 102, 900, 901)]
+    batches = batches_of(rows_of(pieces, share=False, longest=1), 4096)
+    assert [[len(row) for row in batch] for batch in batches] == [[100, 101, 102], [900, 901]]
+    # of nearly one length: one pass, though it pads a little
+    pieces = [Piece((0,), tuple(range(length))) for length in (100, 104, 108)]
+    assert len(batches_of(rows_of(pieces, share=False, longest=1), 4096)) == 1

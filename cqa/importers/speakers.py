@@ -1,0 +1,135 @@
+"""Who is B and who is C, where a source calls them something else.
+
+In this order: what the caller or the file says (`Chao = C`), the letters B and C themselves, the
+roles of chat data where the format has such, and last two names of which one begins with B and the
+other with C. Names are compared in Unicode's compatible composed form (NFKC) and without case, so
+that full-width Ｂ is B; the text itself is never normalised.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cqa.errors import Problem
+from cqa.files import _brief_repr as brief
+
+CHAT_ROLES = {"user": "B", "human": "B", "assistant": "C", "gpt": "C"}
+"""user and assistant as TRL has them, human and gpt as ShareGPT has them."""
+HOW = (
+    "the names B and C; say who is who: `speakers: NAME = B, NAME = C` in the head of the text, "
+    "in a NOTE of WebVTT or in the metadata of the record, or as an option"
+)
+
+_LABEL = re.compile(r"^[bc]\d{0,4}$")
+_PARTED = re.compile(r"[,，;；、\n]")
+_IS = re.compile(r"=|＝|->|→")
+_NAMES_SHOWN = 6
+
+
+class Untold(Exception):
+    """Names of which nobody said who is B and who is C; `seen` lists them for a Problem."""
+
+    def __init__(self, names: Counter[str]) -> None:
+        shown = [f"{brief(name)} ({count})" for name, count in names.most_common(_NAMES_SHOWN)]
+        more = len(names) - len(shown)
+        self.seen = ", ".join(["speakers " + shown[0], *shown[1:]]) + f", {more} more" * bool(more)
+        self.first = next(iter(names))
+        super().__init__(self.seen)
+
+
+@dataclass(frozen=True)
+class Names:
+    """How often each name stands where a speaker stands, as it is spelt first.
+
+    `certain` holds the keys of names that cannot be anything else, such as those of voice tags.
+    """
+
+    counts: Counter[str]
+    certain: frozenset[str]
+
+    @classmethod
+    def of(cls, seen: Iterable[tuple[str, bool]]) -> Names:
+        """From (name, certain) pairs in the order of the file."""
+        spelt: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        certain = set()
+        for name, sure in seen:
+            counts[spelt.setdefault(key(name), name)] += 1
+            if sure:
+                certain.add(key(name))
+        return cls(counts, frozenset(certain))
+
+
+def key(name: str) -> str:
+    """The form in which names are compared."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def role(name: str, known: Mapping[str, str]) -> str | None:
+    """B or C, if that is known of this name; `known` maps keys."""
+    at = key(name)
+    return known.get(at) or (at[0].upper() if _LABEL.match(at) else None)
+
+
+def mapping(said: Any, where: str) -> dict[str, str] | Problem:
+    """Keys of names -> B or C, from {"Chao": "C"} or from `Chao = C, Bo = B` (or `C = Chao`)."""
+    if said is None:
+        return {}
+    expected = "NAME = B and NAME = C, parted by commas"
+    if isinstance(said, str):
+        parts = [part for part in _PARTED.split(said) if part.strip()]
+        pairs = [_IS.split(part, maxsplit=1) for part in parts]
+        if any(len(pair) != 2 for pair in pairs):
+            return Problem(where, "speakers", brief(said), expected)
+        pairs = [(a, b) if key(b) in ("b", "c") else (b, a) for a, b in pairs]
+    elif isinstance(said, Mapping):
+        pairs = list(said.items())
+    else:
+        return Problem(where, "speakers", brief(said), expected)
+    known = {}
+    for name, letter in pairs:
+        if not isinstance(name, str) or not key(name):
+            return Problem(where, "speakers", brief(name), "a name")
+        if not isinstance(letter, str) or key(letter) not in ("b", "c"):
+            return Problem(where, "speakers", f"{brief(name)} = {brief(letter)}", expected)
+        if known.setdefault(key(name), key(letter).upper()) != key(letter).upper():
+            return Problem(where, "speakers", f"{brief(name)} twice", "one letter for each name")
+    return known
+
+
+def who_is_who(names: Names, known: Mapping[str, str]) -> dict[str, str]:
+    """Keys of the names that speak -> B or C; Untold where that cannot be said.
+
+    A name that is not certain, and that stands once only beside known ones, does not speak: it is
+    the beginning of a sentence, such as `Look: a bird`.
+    """
+    told = {key(name): letter for name in names.counts if (letter := role(name, known))}
+    unknown = [name for name in names.counts if key(name) not in told]
+    if not unknown:
+        return told
+    sure = [n for n in unknown if names.counts[n] > 1 or key(n) in names.certain]
+    for candidates in (unknown, sure):
+        if table := _by_initials([*told, *map(key, candidates)], told):
+            return table
+    if told and not sure:
+        return told
+    listed = sure if told else unknown
+    raise Untold(Counter({name: names.counts[name] for name in listed}))
+
+
+def guessed(table: Mapping[str, str], known: Mapping[str, str]) -> tuple[str, ...]:
+    """A note, where `who_is_who` took names for B and C by their first letters alone."""
+    names = [f"{name} = {letter}" for name, letter in table.items() if not role(name, known)]
+    return (f"speakers: taken by their first letters, {', '.join(names)}",) if names else ()
+
+
+def _by_initials(keys: list[str], told: Mapping[str, str]) -> dict[str, str] | None:
+    table = {at: at[:1].upper() for at in keys}
+    if len(table) != 2 or set(table.values()) != {"B", "C"}:
+        return None
+    return None if any(table[at] != letter for at, letter in told.items()) else table

@@ -1,0 +1,416 @@
+"""Shares of classes from a fallible classifier, the agreement of two markers, calibration.
+
+K classes throughout; a share is a fraction of 1. Nothing here knows what the classes mean.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+PRIOR_MARKS = 1.0
+"""What the rates of cross-validation count, in marked sentences a class, beside the marks."""
+PSEUDO_MARKS = 0.5
+"""A class that was never marked may yet exist: Jeffreys' half a mark, in intervals only."""
+
+_RIDGE = 0.1
+
+
+@dataclass(frozen=True)
+class Marked:
+    """m sentences with the classifier's probabilities and one or two marks each.
+
+    `probabilities` is (m, K); `marks` is (m, 2), class numbers with -1 for a mark that is not
+    there (the first always is); `rows` (m,) numbers the rows that are resampled whole.
+    """
+
+    probabilities: FloatArray
+    marks: IntArray
+    rows: IntArray
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+    @property
+    def weights(self) -> FloatArray:
+        """(m, K): one for each sentence, halved where its two marks differ."""
+        return _weights(self.marks, self.probabilities.shape[1])
+
+    def of(self, chosen: NDArray[np.bool_]) -> Marked:
+        """The sentences where `chosen` (m,) is true."""
+        return Marked(self.probabilities[chosen], self.marks[chosen], self.rows[chosen])
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares (K,), their interval (K,) each, and the draws (R, K) that it was taken from."""
+
+    share: FloatArray
+    low: FloatArray
+    high: FloatArray
+    draws: FloatArray
+
+    def difference(self, one: int, other: int) -> tuple[float, float, float]:
+        """Share of class `one` minus share of class `other`, with its interval."""
+        estimate = float(self.share[one] - self.share[other])
+        low, high = _ends(self.draws[:, one] - self.draws[:, other], np.asarray(estimate))
+        return estimate, float(low), float(high)
+
+
+def cohens_kappa(one: ArrayLike, other: ArrayLike) -> float | None:
+    """Agreement of two markers beyond chance (Cohen 1960, Educ. Psychol. Meas. 20:37).
+
+    None where chance agreement is certain: both gave one and the same mark throughout.
+    """
+    first, second = np.asarray(one), np.asarray(other)
+    observed = float(np.mean(first == second))
+    kinds = np.unique(np.concatenate([first, second]))
+    chance = float(sum(np.mean(first == kind) * np.mean(second == kind) for kind in kinds))
+    return None if chance >= 1 else (observed - chance) / (1 - chance)
+
+
+def krippendorffs_alpha(units: Sequence[Sequence[object]]) -> float | None:
+    """Nominal alpha of any number of markers; a unit holds the marks it got, absent ones left out.
+
+    From the coincidence matrix (Krippendorff 2004, Content Analysis, section 11.3). None where
+    all marks that can be paired are the same.
+    """
+    paired = [list(unit) for unit in units if len(unit) > 1]
+    kinds = sorted({mark for unit in paired for mark in unit}, key=repr)
+    coincidences = np.zeros((len(kinds), len(kinds)))
+    for unit in paired:
+        counts = np.array([unit.count(kind) for kind in kinds], dtype=float)
+        coincidences += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
+    totals = coincidences.sum(axis=0)
+    n = totals.sum()
+    observed = n - np.trace(coincidences)
+    expected = (n**2 - (totals**2).sum()) / max(n - 1, 1)
+    return None if expected <= 0 else float(1 - observed / expected)
+
+
+def specific_agreement(one: ArrayLike, other: ArrayLike, kind: object) -> float | None:
+    """Of all uses of a class by two markers, the fraction in which both used it (Dice)."""
+    first, second = np.asarray(one) == kind, np.asarray(other) == kind
+    used = int(first.sum() + second.sum())
+    return 2 * int((first & second).sum()) / used if used else None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Sentences whose likeliest class has a probability in (low, high]."""
+
+    low: float
+    high: float
+    weight: float
+    confidence: float
+    accuracy: float
+
+
+def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> tuple[Bin, ...]:
+    """Bins of equal width of the likeliest class's probability; empty ones are left out.
+
+    probabilities (n, K); truth (n, K), weights of the classes, a row of ones and zeros where the
+    class is known.
+    """
+    p, t = np.asarray(probabilities, float), np.asarray(truth, float)
+    top = p.argmax(axis=1)
+    confidence, right = p.max(axis=1), t[np.arange(len(p)), top]
+    weight = t.sum(axis=1)
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    made = []
+    for number in range(bins):
+        inside = place == number
+        if (total := float(weight[inside].sum())) > 0:
+            mean = float((confidence * weight)[inside].sum()) / total
+            accuracy = float(right[inside].sum()) / total
+            made.append(Bin(number / bins, (number + 1) / bins, total, mean, accuracy))
+    return tuple(made)
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error: weighted mean of |accuracy - confidence| over the bins."""
+    total = sum(one.weight for one in bins)
+    return sum(one.weight * abs(one.accuracy - one.confidence) for one in bins) / total
+
+
+def f1_scores(confusion: ArrayLike) -> FloatArray:
+    """(K,) F1 of each class from a (true K, predicted K) table; 0 where nothing is right."""
+    table = np.asarray(confusion, float)
+    used = table.sum(axis=0) + table.sum(axis=1)
+    return np.divide(2 * np.diag(table), used, out=np.zeros(len(table)), where=used > 0)
+
+
+def misclassification(predicted: ArrayLike, truth: ArrayLike, prior: ArrayLike) -> FloatArray:
+    """P(predicted j | true k) as a (j, k) matrix whose columns sum to 1.
+
+    predicted (m, K) and truth (m, K) are weights. `prior` (K, K) counts PRIOR_MARKS sentences in
+    every column, so that a class without marks has rates at all.
+    """
+    counts = np.asarray(predicted, float).T @ np.asarray(truth, float)
+    counts = counts + PRIOR_MARKS * np.asarray(prior, float)
+    return counts / counts.sum(axis=0)
+
+
+def adjusted_count(naive: ArrayLike, rates: ArrayLike) -> FloatArray:
+    """The shares q >= 0, sum 1, that minimise |rates @ q - naive|: classify, count and adjust.
+
+    naive (..., K), rates (..., K, K) with P(predicted j | true k) in row j, column k. Constrained
+    least squares instead of the inverse, which leaves the simplex (Hopkins and King 2010, AJPS
+    54:229; Forman 2008, DMKD 17:164). Exact: the minimum lies inside one of the 2^K - 1 faces, and
+    on each it is a linear system.
+    """
+    p, a = np.asarray(naive, float), np.asarray(rates, float)
+    k = p.shape[-1]
+    best = np.full(p.shape[:-1], np.inf)
+    found = np.zeros(np.broadcast_shapes(p.shape, a.shape[:-1]))
+    for size in range(1, k + 1):
+        for face in itertools.combinations(range(k), size):
+            columns = a[..., face]
+            q = np.zeros_like(found)
+            q[..., face] = _on_face(columns, p)
+            misfit = ((np.einsum("...jk,...k->...j", a, q) - p) ** 2).sum(axis=-1)
+            better = (q >= -1e-9).all(axis=-1) & (misfit < best - 1e-15)
+            best = np.where(better, misfit, best)
+            found = np.where(better[..., None], q, found)
+    found = found.clip(min=0)
+    return found / found.sum(axis=-1, keepdims=True)
+
+
+def _on_face(columns: FloatArray, p: FloatArray) -> FloatArray:
+    """Least squares with sum 1: the stationary point of the Lagrangian."""
+    size = columns.shape[-1]
+    normal = np.swapaxes(columns, -1, -2) @ columns + 1e-10 * np.eye(size)
+    system = np.ones((*normal.shape[:-2], size + 1, size + 1))
+    system[..., :size, :size] = normal
+    system[..., size, size] = 0
+    right = np.ones((*p.shape[:-1], size + 1))
+    right[..., :size] = np.einsum("...jk,...j->...k", columns, p)
+    return np.linalg.solve(system, right[..., None])[..., :size, 0]
+
+
+def to_simplex(q: ArrayLike) -> FloatArray:
+    """The nearest point (..., K) with no negative part and sum 1 (Duchi et al. 2008, ICML)."""
+    points = np.asarray(q, float)
+    falling = -np.sort(-points, axis=-1)
+    excess = (np.cumsum(falling, axis=-1) - 1) / np.arange(1, points.shape[-1] + 1)
+    last = (falling > excess).sum(axis=-1, keepdims=True) - 1
+    return np.maximum(points - np.take_along_axis(excess, last, axis=-1), 0)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Softmax of slope * log p + bias: temperature scaling with a bias for every class."""
+
+    slope: float
+    bias: FloatArray
+
+    def apply(self, probabilities: FloatArray) -> FloatArray:
+        """(n, K) -> (n, K) calibrated probabilities."""
+        return _softmax(self.slope * _log(probabilities) + self.bias)
+
+
+def calibrate(probabilities: FloatArray, truth: FloatArray) -> Calibration:
+    """Fit slope and bias on marked sentences by maximum likelihood.
+
+    probabilities (m, K), truth (m, K) weights. EM for shares is only as good as its probabilities,
+    and this is the calibration under which it does best (Alexandari, Kundaje and Shrikumar 2020,
+    ICML). A ridge of 0.1 on all parameters, tiny beside hundreds of marks, keeps the bias of a
+    class without marks finite.
+    """
+    from scipy.optimize import minimize
+
+    scores = _log(probabilities)
+    total = truth.sum(axis=1, keepdims=True)
+    k = scores.shape[1]
+
+    def loss(theta: FloatArray) -> tuple[float, FloatArray]:
+        slope = np.exp(theta[0])
+        fitted = _softmax(slope * scores + theta[1:])
+        error = total * fitted - truth
+        value = -(truth * _log(fitted)).sum() + _RIDGE * (theta**2).sum() / 2
+        slopes = np.concatenate([[slope * (error * scores).sum()], error.sum(axis=0)])
+        return float(value), slopes + _RIDGE * theta
+
+    theta = minimize(loss, np.zeros(k + 1), jac=True, method="L-BFGS-B").x
+    return Calibration(float(np.exp(theta[0])), theta[1:])
+
+
+def em_shares(
+    probabilities: FloatArray,
+    prior: FloatArray,
+    *,
+    weights: FloatArray | None = None,
+    start: FloatArray | None = None,
+    tolerance: float = 1e-7,
+) -> FloatArray:
+    """Maximum-likelihood shares where only the shares changed (Saerens et al. 2002, NC 14:21).
+
+    probabilities (n, K) hold where the shares are `prior` (K,); `weights` (n,) count sentences.
+    """
+    ratio = probabilities / np.maximum(prior, 1e-12)
+    w = np.ones(len(ratio)) if weights is None else weights
+    w = w / w.sum()
+    q = np.full(len(prior), 1 / len(prior)) if start is None else np.maximum(start, 1e-6)
+    for _ in range(10_000):
+        following = q * (ratio.T @ (w / (ratio @ q)))
+        if np.abs(following - q).max() < tolerance:
+            return following / following.sum()
+        q = following
+    return q / q.sum()
+
+
+def difference_shares(
+    everywhere: FloatArray, predicted: FloatArray, truth: FloatArray, sentences: int
+) -> FloatArray:
+    """Shares (K,) where a uniform sample of the data set was marked, whatever the classifier does.
+
+    The marks, and as much of the classifier as lowers the variance: mean(y) + t (mean of f over
+    all - mean of f over the marked), the difference estimator of survey sampling (Angelopoulos et
+    al. 2023, Science 382:669, with the tuning of arXiv 2311.01453; one t in [0, 1] for all classes,
+    so that the shares sum to 1). everywhere (K,) is the mean probability over all `sentences`;
+    predicted (m, K); truth (m, K) weights.
+    """
+    weight = truth.sum(axis=1)
+    total = weight.sum()
+    share = truth.sum(axis=0) / total
+    mean = (predicted * weight[:, None]).sum(axis=0) / total
+    covariance = (truth * predicted).sum() / total - (share * mean).sum()
+    variance = ((predicted - mean) ** 2 * weight[:, None]).sum() / total
+    t = 0.0
+    if variance > 0:
+        t = float(np.clip(covariance / variance / (1 + len(truth) / sentences), 0, 1))
+    return to_simplex(share + t * (everywhere - mean))
+
+
+def point_estimates(
+    probabilities: FloatArray, marked: Marked, prior_rates: FloatArray
+) -> dict[str, FloatArray]:
+    """Shares (K,) of sentences with probabilities (n, K): "adjusted" count and "em"."""
+    rates = misclassification(one_hot(marked.probabilities), marked.weights, prior_rates)
+    return {
+        "adjusted": adjusted_count(one_hot(probabilities).mean(axis=0), rates),
+        "em": _em(probabilities, marked.probabilities, marked.weights),
+    }
+
+
+def estimate(
+    probabilities: FloatArray,
+    rows: IntArray,
+    marked: Marked,
+    prior_rates: FloatArray,
+    *,
+    own: NDArray[np.bool_] | None = None,
+    sentences: int | None = None,
+    seed: int,
+    replicates: int = 400,
+) -> dict[str, Shares]:
+    """Shares of a data set with 95 % intervals, by "adjusted", "em" and, with `own`, "marks".
+
+    probabilities (n, K) and row numbers (n,) of its sentences; `own` (m,) tells which of the marked
+    sentences are a uniform sample of this data set, `sentences` how many it has (default n).
+    Percentile intervals of the Bayesian bootstrap (Rubin 1981, Ann. Stat. 9:130): every row of the
+    data set and every row with marks gets an exponential weight, one of a sentence's two marks is
+    drawn, the prior of the error rates is drawn with its weight, and everything is fitted anew.
+    """
+    rng = np.random.default_rng(seed)
+    k = probabilities.shape[1]
+    predicted, marked_as = one_hot(probabilities), one_hot(marked.probabilities)
+    truth = marked.weights
+    points = point_estimates(probabilities, marked, prior_rates)
+    inside = own if own is not None and own.any() else None
+    if inside is not None:
+        points["marks"] = difference_shares(
+            probabilities.mean(axis=0),
+            marked.probabilities[inside],
+            truth[inside],
+            sentences or len(rows),
+        )
+
+    _, numbered = np.unique(rows, return_inverse=True)
+    _, marked_rows = np.unique(marked.rows, return_inverse=True)
+    draws: dict[str, list[FloatArray]] = {method: [] for method in points}
+    naive, rates = [], []
+    for _ in range(replicates):
+        weight = rng.standard_exponential(numbered.max() + 1)[numbered]
+        drawn = _drawn(marked.marks, rng)
+        mark_weight = rng.standard_exponential(marked_rows.max() + 1)[marked_rows]
+        drawn_truth = np.eye(k)[drawn] * mark_weight[:, None]
+        naive.append(weight @ predicted / weight.sum())
+        counts = marked_as.T @ drawn_truth
+        counts = counts + rng.standard_gamma(np.maximum(PRIOR_MARKS * prior_rates, 1e-6))
+        rates.append(counts / counts.sum(axis=0))
+        draws["em"].append(
+            _em(probabilities, marked.probabilities, drawn_truth, weight, points["em"])
+        )
+        if inside is not None:
+            everywhere = weight @ probabilities / weight.sum()
+            unseen = np.eye(k) * rng.standard_gamma(PSEUDO_MARKS, k)[:, None]
+            draws["marks"].append(
+                difference_shares(
+                    everywhere,
+                    np.vstack([marked.probabilities[inside], np.tile(everywhere, (k, 1))]),
+                    np.vstack([drawn_truth[inside], unseen]),
+                    sentences or len(rows),
+                )
+            )
+    draws["adjusted"] = list(adjusted_count(np.array(naive), np.array(rates)))
+    made = {}
+    for method, point in points.items():
+        table = np.array(draws[method])
+        low, high = _ends(table, point)
+        made[method] = Shares(point, low, high, table)
+    return made
+
+
+def _em(
+    probabilities: FloatArray,
+    marked: FloatArray,
+    truth: FloatArray,
+    weights: FloatArray | None = None,
+    start: FloatArray | None = None,
+) -> FloatArray:
+    """Calibrate on the marks, then EM; what the marks say of themselves is the prior."""
+    fitted = calibrate(marked, truth)
+    total = truth.sum(axis=1)
+    prior = total @ fitted.apply(marked) / total.sum()
+    tolerance = 1e-7 if start is None else 1e-5
+    return em_shares(
+        fitted.apply(probabilities), prior, weights=weights, start=start, tolerance=tolerance
+    )
+
+
+def _ends(draws: FloatArray, point: FloatArray) -> tuple[FloatArray, FloatArray]:
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    return np.minimum(low, point), np.maximum(high, point)
+
+
+def one_hot(probabilities: FloatArray) -> FloatArray:
+    """(n, K): 1 for the likeliest class of each sentence, else 0."""
+    return np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
+
+
+def _weights(marks: IntArray, k: int) -> FloatArray:
+    first, second = marks[:, 0], np.where(marks[:, 1] < 0, marks[:, 0], marks[:, 1])
+    return (np.eye(k)[first] + np.eye(k)[second]) / 2
+
+
+def _drawn(marks: IntArray, rng: np.random.Generator) -> IntArray:
+    which = rng.integers(0, 2, len(marks))
+    drawn = marks[np.arange(len(marks)), which]
+    return np.where(drawn < 0, marks[:, 0], drawn)
+
+
+def _log(probabilities: FloatArray) -> FloatArray:
+    return np.log(np.maximum(probabilities, 1e-12))
+
+
+def _softmax(scores: FloatArray) -> FloatArray:
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
