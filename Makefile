@@ -12,13 +12,14 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help reproduce accept test check
+.PHONY: help reproduce accept test check bench
 
 help:
 	@echo "make reproduce   install, run the small study, show its results table"
 	@echo "make test        install, run the tests"
 	@echo "make accept      write the study's numbers to experiments/ (RESULTS.md, results.csv, [expected])"
 	@echo "make check       lint"
+	@echo "make bench       speed and memory of the scorer beside minicons and lm-eval (about an hour)"
 
 reproduce: $(VENV)/.installed
 	@$(BIN)/cqa run experiments/reproduce.toml; status=$$?; \
@@ -50,3 +51,8 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing into $(VENV), with what the tests need (some minutes)"
 	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python experiments/bench/score.py
+	@$(BIN)/python experiments/bench/score.py --shape 150k
+	@$(BIN)/python experiments/bench/bf16.py

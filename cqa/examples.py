@@ -55,10 +55,11 @@ def examples(
     | reasoning | brief, context | reasoning, then the passage |
     | dialogue | brief, context, passage | the dialogue that the judgement was taken from |
 
-    With shuffled pairing each passage meets the brief, reasoning and dialogue of a record of another
-    work, so that everything is as in the true data but the match. The other materials are placebos
-    of as many examples: `continuation` has the contexts and passages without briefs or judgements,
-    `generic` has worked problems about nothing literary, each as long as the example it stands for.
+    With shuffled pairing each passage meets the brief, reasoning and dialogue of a record of
+    another work, so that everything is as in the true data but the match. The other materials are
+    placebos of as many examples: `continuation` has the contexts and passages without briefs or
+    judgements, `generic` has worked problems about nothing literary, each as long as the example
+    it stands for.
     """
     judges = annotations if pairing == "true" else shuffled(annotations, seed)
     made = []

@@ -28,12 +28,14 @@ class Marked:
     """m sentences with the classifier's probabilities and one or two marks each.
 
     `probabilities` is (m, K); `marks` is (m, 2), class numbers with -1 for a mark that is not
-    there (the first always is); `rows` (m,) numbers the rows that are resampled whole.
+    there (the first always is); `rows` and `sources` (m,) number the rows and the data sets that
+    they stand in, which are resampled whole.
     """
 
     probabilities: FloatArray
     marks: IntArray
     rows: IntArray
+    sources: IntArray
 
     def __len__(self) -> int:
         return len(self.marks)
@@ -45,7 +47,12 @@ class Marked:
 
     def of(self, chosen: NDArray[np.bool_]) -> Marked:
         """The sentences where `chosen` (m,) is true."""
-        return Marked(self.probabilities[chosen], self.marks[chosen], self.rows[chosen])
+        return Marked(
+            self.probabilities[chosen],
+            self.marks[chosen],
+            self.rows[chosen],
+            self.sources[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -292,11 +299,17 @@ def difference_shares(
 def point_estimates(
     probabilities: FloatArray, marked: Marked, prior_rates: FloatArray
 ) -> dict[str, FloatArray]:
-    """Shares (K,) of sentences with probabilities (n, K): "adjusted" count and "em"."""
+    """Shares (K,) of sentences with probabilities (n, K), corrected in three ways.
+
+    "adjusted" count and "em" suppose that only the shares differ between the marked sentences and
+    these. "calibrated", the mean of the probabilities calibrated on the marks, supposes that a
+    sentence of a given look is as likely to be of a class here as there: where the shares lie far
+    from those of the marks it falls short, but errors are not magnified by an inversion.
+    """
     rates = misclassification(one_hot(marked.probabilities), marked.weights, prior_rates)
     return {
         "adjusted": adjusted_count(one_hot(probabilities).mean(axis=0), rates),
-        "em": _em(probabilities, marked.probabilities, marked.weights),
+        **_calibrated_and_em(probabilities, marked.probabilities, marked.weights),
     }
 
 
@@ -311,44 +324,49 @@ def estimate(
     seed: int,
     replicates: int = 400,
 ) -> dict[str, Shares]:
-    """Shares of a data set with 95 % intervals, by "adjusted", "em" and, with `own`, "marks".
+    """Shares of a data set with 95 % intervals, as `point_estimates` and, with `own`, "marks".
 
     probabilities (n, K) and row numbers (n,) of its sentences; `own` (m,) tells which of the marked
     sentences are a uniform sample of this data set, `sentences` how many it has (default n).
     Percentile intervals of the Bayesian bootstrap (Rubin 1981, Ann. Stat. 9:130): every row of the
     data set and every row with marks gets an exponential weight, one of a sentence's two marks is
     drawn, the prior of the error rates is drawn with its weight, and everything is fitted anew.
+    What is borrowed from the marks of several data sets is weighted by data set too, since the
+    errors differ more between data sets than within one.
     """
     rng = np.random.default_rng(seed)
     k = probabilities.shape[1]
     predicted, marked_as = one_hot(probabilities), one_hot(marked.probabilities)
-    truth = marked.weights
     points = point_estimates(probabilities, marked, prior_rates)
     inside = own if own is not None and own.any() else None
     if inside is not None:
         points["marks"] = difference_shares(
             probabilities.mean(axis=0),
             marked.probabilities[inside],
-            truth[inside],
+            marked.weights[inside],
             sentences or len(rows),
         )
 
-    _, numbered = np.unique(rows, return_inverse=True)
-    _, marked_rows = np.unique(marked.rows, return_inverse=True)
+    numbered = _numbered(rows)
+    marked_rows, sources = _numbered(marked.rows), _numbered(marked.sources)
     draws: dict[str, list[FloatArray]] = {method: [] for method in points}
     naive, rates = [], []
     for _ in range(replicates):
         weight = rng.standard_exponential(numbered.max() + 1)[numbered]
-        drawn = _drawn(marked.marks, rng)
-        mark_weight = rng.standard_exponential(marked_rows.max() + 1)[marked_rows]
-        drawn_truth = np.eye(k)[drawn] * mark_weight[:, None]
+        row_weight = rng.standard_exponential(marked_rows.max() + 1)[marked_rows]
+        source_weight = rng.standard_exponential(sources.max() + 1)
+        source_weight = (source_weight / source_weight.mean())[sources]
+        drawn = np.eye(k)[_drawn(marked.marks, rng)]
+        truth = drawn * (row_weight * source_weight)[:, None]
         naive.append(weight @ predicted / weight.sum())
-        counts = marked_as.T @ drawn_truth
+        counts = marked_as.T @ truth
         counts = counts + rng.standard_gamma(np.maximum(PRIOR_MARKS * prior_rates, 1e-6))
         rates.append(counts / counts.sum(axis=0))
-        draws["em"].append(
-            _em(probabilities, marked.probabilities, drawn_truth, weight, points["em"])
+        fitted = _calibrated_and_em(
+            probabilities, marked.probabilities, truth, weight, points["em"]
         )
+        for method, shares in fitted.items():
+            draws[method].append(shares)
         if inside is not None:
             everywhere = weight @ probabilities / weight.sum()
             unseen = np.eye(k) * rng.standard_gamma(PSEUDO_MARKS, k)[:, None]
@@ -356,7 +374,7 @@ def estimate(
                 difference_shares(
                     everywhere,
                     np.vstack([marked.probabilities[inside], np.tile(everywhere, (k, 1))]),
-                    np.vstack([drawn_truth[inside], unseen]),
+                    np.vstack([(drawn * row_weight[:, None])[inside], unseen]),
                     sentences or len(rows),
                 )
             )
@@ -369,21 +387,27 @@ def estimate(
     return made
 
 
-def _em(
+def _numbered(labels: IntArray) -> IntArray:
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _calibrated_and_em(
     probabilities: FloatArray,
     marked: FloatArray,
     truth: FloatArray,
     weights: FloatArray | None = None,
     start: FloatArray | None = None,
-) -> FloatArray:
-    """Calibrate on the marks, then EM; what the marks say of themselves is the prior."""
+) -> dict[str, FloatArray]:
+    """Calibrate on the marks; what the calibrated classifier says of them is the prior of EM."""
     fitted = calibrate(marked, truth)
     total = truth.sum(axis=1)
     prior = total @ fitted.apply(marked) / total.sum()
+    here = fitted.apply(probabilities)
     tolerance = 1e-7 if start is None else 1e-5
-    return em_shares(
-        fitted.apply(probabilities), prior, weights=weights, start=start, tolerance=tolerance
-    )
+    return {
+        "calibrated": np.average(here, axis=0, weights=weights),
+        "em": em_shares(here, prior, weights=weights, start=start, tolerance=tolerance),
+    }
 
 
 def _ends(draws: FloatArray, point: FloatArray) -> tuple[FloatArray, FloatArray]:

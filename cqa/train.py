@@ -97,7 +97,9 @@ def run(
                 next_step="cqa ingest a folder with dialogues.jsonl and annotations.jsonl",
             )
         first = rows["train" if "train" in rows else "all"]
-        write_text(trained.file("example.txt"), "\n".join(shown(e) for e in first[: len(config.forms)]))
+        write_text(
+            trained.file("example.txt"), "\n".join(shown(e) for e in first[: len(config.forms)])
+        )
         outcome = fit(
             Job(
                 model=model,

@@ -186,6 +186,14 @@ def test_other_names_are_listed_with_the_remedy(names):
     assert "speakers: NAME = B, NAME = C" in problem.expected
 
 
+def test_names_in_small_letters_are_names_where_somebody_says_so():
+    text = "bo: Why?\nchao: So.\n"
+    assert refused("a.txt", text)[0].seen == "no line that begins with a speaker"
+    expected = [("B1", "Why?"), ("C1", "So.")]
+    assert said(one("a.txt", text, speakers={"Bo": "B", "Chao": "C"})) == expected
+    assert said(one("a.txt", f"speakers: bo = B, chao = C\n{text}")) == expected
+
+
 def test_a_third_speaker_is_refused_and_not_swallowed_by_the_turn_before():
     text = "B: a\nC: b\nHost: c\nC: d\nHost: e\n"
     (problem,) = refused("a.txt", text)
@@ -240,7 +248,7 @@ def test_probes_and_rights_in_the_head():
         ("speakers: Ann\nC: a\n", "a.txt:1", "speakers"),
         ("speakers: Ann = D\nC: a\n", "a.txt:1", "speakers"),
         ("speakers: Ann = B, Ann = C\nC: a\n", "a.txt:1", "speakers"),
-        ("Chapter One\n", "a.txt", ""),
+        ("\nChapter One\n", "a.txt:2", ""),
     ],
 )
 def test_faults_of_a_transcript_have_a_line_and_a_field(text, where, field):

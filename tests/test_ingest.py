@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import annotation, dialogue, items, read_rows, write_rows
 
+from cqa import ingest, runs
 from cqa.ingest import split_by_work
+from cqa.types import Annotation
 
 
 def ingested(cqa, *sources: Path | str) -> dict:
@@ -212,8 +214,12 @@ def test_one_work_written_in_two_ways_stands_on_one_side(cqa, workplace, batch):
     assert (facts["works_train"], facts["works_dev"]) == (5, 1)
 
 
+def of_works(works: list[str], author: str = "original") -> list[Annotation]:
+    return [Annotation(**annotation(0) | {"work": work, "author": author}) for work in works]
+
+
 def test_the_split_is_by_work_and_a_new_work_moves_at_most_one_other():
-    works = [f"Work {number}" for number in range(60)]
+    works = of_works([f"Work {number}" for number in range(60)])
     for count in range(2, len(works)):
         before, after = split_by_work(works[:count]), split_by_work(works[: count + 1])
         moved = [work for work in before if before[work] != after[work]]
@@ -224,5 +230,53 @@ def test_the_split_is_by_work_and_a_new_work_moves_at_most_one_other():
     assert list(split_by_work(works).values()).count("dev") == 12
 
 
+def test_the_works_of_one_author_stand_on_one_side():
+    works = of_works([f"Work {number}" for number in range(20)])
+    sides = split_by_work(works)
+    one, other = (next(w for w in sides if sides[w] == side) for side in ("train", "dev"))
+    rows = [w for w in works if w.work not in (one, other)] + of_works([one, other], "A. Writer")
+    together = split_by_work(rows)
+    assert together[one] == together[other]
+
+
 def test_a_single_work_is_trained_on():
-    assert split_by_work(["alone", "alone"]) == {"alone": "train"}
+    assert split_by_work(of_works(["alone", "alone"])) == {"alone": "train"}
+
+
+def test_a_correction_is_a_new_line_and_the_earlier_one_is_not_trained_on(cqa, workplace, batch):
+    path = batch / "annotations.jsonl"
+    rows = read_rows(path)
+    better = rows[0] | {"id": "better", "corrects": rows[0]["id"], "decision": "Say it plainly."}
+    write_rows(path, [*rows, better])
+    found = ingest.load(runs.read(Path(ingested(cqa, "batch")["path"])))
+    assert [row.id for row in found.annotations] == [*(r["id"] for r in rows[1:]), "better"]
+    write_rows(path, [better, *rows])
+    assert refused(cqa, workplace, "batch")[0] == (
+        f"batch/annotations.jsonl:1: corrects: saw {rows[0]['id']!r}; "
+        "expected the id of an annotation on an earlier line"
+    )
+
+
+def test_words_that_training_and_benchmark_share_are_a_leak(cqa, workplace, batch, benchmark):
+    rows = read_rows(benchmark)
+    stolen = "she kept the second key in the bread tin under the heel"
+    rows[4]["context"] = f"One day, as {stolen.upper()}, it rained."
+    write_rows(benchmark, rows)
+    change(batch / "annotations.jsonl", 2, lambda row: row.update(context=f"It rained; {stolen}."))
+    told = refused(cqa, workplace, "batch", "items.jsonl")[0]
+    assert told.startswith("items.jsonl:5: ")
+    assert "batch/annotations.jsonl:3" in told
+
+
+def test_a_transcript_is_a_dialogue(cqa, workplace):
+    (workplace / "session.txt").write_text(
+        "work: The Ferry\n\nB: Why the lamp?\nC: It is, hm, it is what he has.\nB: And without?\n"
+        "C: Then nothing burns.\n"
+    )
+    record = ingested(cqa, "session.txt")
+    assert record["headline"]["dialogues"] == 1
+    (row,) = read_rows(Path(record["path"]) / "dialogues.jsonl")
+    assert row["work"] == "The Ferry"
+    assert [turn["turn"] for turn in row["turns"]] == ["B1", "C1", "B2", "C2"]
+    signals = json.loads((Path(record["path"]) / "signals.json").read_text())
+    assert signals["exits"] == {"missing": 1}

@@ -172,7 +172,8 @@ def test_of_several_shared_runs_the_longest_is_quoted_and_the_pair_is_named_once
     item = an_item(2, text=f" {LINE}.", foil=f" She wrote that {long}, in Tamil.")
     problem = one_problem(training, item)
     assert problem.field == "foil"
-    assert f"'{long}' (16 words)" in problem.seen
+    assert problem.seen.startswith("'the ferry had gone down")
+    assert "(16 words)" in problem.seen
 
 
 def test_a_long_quotation_is_cut_and_says_its_length():

@@ -499,7 +499,6 @@ def test_what_ships_is_not_warned_of_as_writing_or_as_words_of_b():
     assert not batch["warnings"].keys() & {
         "c_share",
         "exits_that_differ",
-        "late_turns",
         "signs_of_writing",
         "unanswered_probes",
         "untyped_turns_of_b",

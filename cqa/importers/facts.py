@@ -85,6 +85,8 @@ def id_of(said: Any, place: Place) -> Any:
 
 
 def exit_of(said: Any, table: Mapping[str, str], place: Place) -> Any:
+    """An exit as `Exit` has it, from such an object or from "C, reason"; who ended it may be a name
+    of `table`. What is neither is left for the type to refuse. Raises Unusable."""
     if isinstance(said, str):
         found = _EXIT.match(said)
         if not found or not (by := role(found["by"], table)):

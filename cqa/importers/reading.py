@@ -106,8 +106,11 @@ def read(path: Path, *, speakers: Mapping[str, str] | None = None) -> Iterator[I
         return
     name = detect(path)
     if name is None and not _is_json(path):
-        yield Imported(1, None, [_unknown(path)])
-    elif name in _READERS or name is None:
+        if path.suffix.casefold() not in _TEXT_SUFFIXES:
+            yield Imported(1, None, [_unknown(path)])
+            return
+        name = "transcript"  # it may be one by names that only the caller knows
+    if name in _READERS or name is None:
         yield from _read_records(path, name, known)
     else:
         text = strict.text_of(path)
@@ -187,8 +190,7 @@ def _unknown(path: Path) -> Problem:
     text = strict.text_of(path)
     if isinstance(text, Problem):
         return text
-    seen = brief(text.strip()[:80]) if text.strip() else "an empty file"
-    return Problem(shown(path), "", seen, f"one of {', '.join(FORMATS)}")
+    return Problem(shown(path), "", brief(text.strip()), f"one of {', '.join(FORMATS)}")
 
 
 def _line_of(problem: Problem) -> int:

@@ -130,7 +130,7 @@ def _table(
     seen = [
         (head.name, head.start_seconds is not None)
         for head in heads.values()
-        if head.start_seconds is not None or speakers.role(head.name, known) or name_like(head.name)
+        if speakers.role(head.name, known) or _may_speak(head)
     ]
     if not seen:
         return {}

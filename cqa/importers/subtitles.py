@@ -7,7 +7,7 @@ no standard; read is what SubRip, ffmpeg and Whisper write, with {\\an8} and HTM
 One file is one dialogue. A cue without a name goes on with the speaker before it. Header lines
 (`work: ...`, `speakers: Chao = C, Bo = B`) stand in the head of the file or in NOTE blocks; a NOTE
 may also say just `Chao = C`. The wrapping of cues is layout: lines are joined by a space, or by
-nothing where Chinese meets Chinese.
+nothing where a Chinese character stands at the joint.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read(text: str, path: Path, known: Mapping[str, str], *, webvtt: bool) -> It
 
 
 def glue(parts: Sequence[str]) -> str:
-    """The parts of what was said as one, with a space unless Chinese stands at the joint."""
+    """The parts as one, with a space between two unless a Chinese character stands there."""
     glued: list[str] = []
     for part in filter(None, parts):
         if glued and not _UNSPACED.search(glued[-1][-1] + part[0]):

@@ -32,6 +32,9 @@ _PARTING = re.compile(r"\s*-{3,}\s*$")
 def read(text: str, path: Path, known: Mapping[str, str]) -> Iterator[Imported]:
     """The dialogues of a transcript."""
     blocks = _blocks(lines_of(text))
+    if not blocks:
+        seen, expected = "an empty file", "lines that begin with `B:` and `C:`"
+        yield Imported(1, None, Place(path, 1, 1).refuse("", seen, expected).problems)
     heading: list[Line] = []
     if len(blocks) > 1 and all(header(line.text) for line in blocks[0] if line.text.strip()):
         heading = blocks.pop(0)

@@ -254,12 +254,12 @@ def _status(name: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", choices=["8k", "150k"], default="8k")
-    parser.add_argument("--items", type=int, help="benchmark items (default 72 at 8k, 3 at 150k)")
+    parser.add_argument("--items", type=int, help="benchmark items (default 72 at 8k, 2 at 150k)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", nargs="+", choices=["plain", "full"], default=["plain", "full"])
     parser.add_argument("--memory", choices=METHODS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    items = asked.items or (72 if asked.shape == "8k" else 3)
+    items = asked.items or (72 if asked.shape == "8k" else 2)
     if asked.memory:
         memory_of(asked.shape, asked.jobs[0], items, asked.memory)
         return
