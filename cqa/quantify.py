@@ -231,22 +231,35 @@ def calibrate(probabilities: FloatArray, truth: FloatArray) -> Calibration:
     ICML). A ridge of 0.1 on all parameters, tiny beside hundreds of marks, keeps the bias of a
     class without marks finite.
     """
-    from scipy.optimize import minimize
-
     scores = _log(probabilities)
-    total = truth.sum(axis=1, keepdims=True)
+    total = truth.sum(axis=1)
     k = scores.shape[1]
+    start = np.concatenate([[1.0], np.zeros(k)])
 
-    def loss(theta: FloatArray) -> tuple[float, FloatArray]:
-        slope = np.exp(theta[0])
-        fitted = _softmax(slope * scores + theta[1:])
-        error = total * fitted - truth
-        value = -(truth * _log(fitted)).sum() + _RIDGE * (theta**2).sum() / 2
-        slopes = np.concatenate([[slope * (error * scores).sum()], error.sum(axis=0)])
-        return float(value), slopes + _RIDGE * theta
+    def loss(theta: FloatArray) -> float:
+        fitted = _softmax(theta[0] * scores + theta[1:])
+        return float(-(truth * _log(fitted)).sum() + _RIDGE * ((theta - start) ** 2).sum() / 2)
 
-    theta = minimize(loss, np.zeros(k + 1), jac=True, method="L-BFGS-B").x
-    return Calibration(float(np.exp(theta[0])), theta[1:])
+    theta, now = start, loss(start)
+    for _ in range(100):  # Newton's method; the loss is convex, so a dozen steps are enough
+        p = _softmax(theta[0] * scores + theta[1:])
+        error, weighted = total[:, None] * p - truth, total[:, None] * p
+        slope = np.concatenate([[(error * scores).sum()], error.sum(axis=0)])
+        slope += _RIDGE * (theta - start)
+        mean = (p * scores).sum(axis=1, keepdims=True)
+        curve = _RIDGE * np.eye(k + 1)
+        curve[0, 0] += (weighted * (scores - mean) ** 2).sum()
+        curve[0, 1:] += (weighted * (scores - mean)).sum(axis=0)
+        curve[1:, 0] = curve[0, 1:]
+        curve[1:, 1:] += np.diag(weighted.sum(axis=0)) - weighted.T @ p
+        step = np.linalg.solve(curve, slope)
+        length = 1.0
+        while (then := loss(theta - length * step)) > now and length > 1e-4:
+            length /= 2
+        theta, gained, now = theta - length * step, now - then, then
+        if gained < 1e-9 * max(1.0, now):
+            break
+    return Calibration(float(theta[0]), theta[1:])
 
 
 def em_shares(
@@ -299,17 +312,14 @@ def difference_shares(
 def point_estimates(
     probabilities: FloatArray, marked: Marked, prior_rates: FloatArray
 ) -> dict[str, FloatArray]:
-    """Shares (K,) of sentences with probabilities (n, K), corrected in three ways.
+    """Shares (K,) of sentences with probabilities (n, K): "adjusted" count and "em".
 
-    "adjusted" count and "em" suppose that only the shares differ between the marked sentences and
-    these. "calibrated", the mean of the probabilities calibrated on the marks, supposes that a
-    sentence of a given look is as likely to be of a class here as there: where the shares lie far
-    from those of the marks it falls short, but errors are not magnified by an inversion.
+    Both suppose that only the shares differ between the marked sentences and these.
     """
     rates = misclassification(one_hot(marked.probabilities), marked.weights, prior_rates)
     return {
         "adjusted": adjusted_count(one_hot(probabilities).mean(axis=0), rates),
-        **_calibrated_and_em(probabilities, marked.probabilities, marked.weights),
+        "em": _em(probabilities, marked.probabilities, marked.weights),
     }
 
 
@@ -362,11 +372,7 @@ def estimate(
         counts = marked_as.T @ truth
         counts = counts + rng.standard_gamma(np.maximum(PRIOR_MARKS * prior_rates, 1e-6))
         rates.append(counts / counts.sum(axis=0))
-        fitted = _calibrated_and_em(
-            probabilities, marked.probabilities, truth, weight, points["em"]
-        )
-        for method, shares in fitted.items():
-            draws[method].append(shares)
+        draws["em"].append(_em(probabilities, marked.probabilities, truth, weight, points["em"]))
         if inside is not None:
             everywhere = weight @ probabilities / weight.sum()
             unseen = np.eye(k) * rng.standard_gamma(PSEUDO_MARKS, k)[:, None]
@@ -391,23 +397,21 @@ def _numbered(labels: IntArray) -> IntArray:
     return np.unique(labels, return_inverse=True)[1]
 
 
-def _calibrated_and_em(
+def _em(
     probabilities: FloatArray,
     marked: FloatArray,
     truth: FloatArray,
     weights: FloatArray | None = None,
     start: FloatArray | None = None,
-) -> dict[str, FloatArray]:
-    """Calibrate on the marks; what the calibrated classifier says of them is the prior of EM."""
+) -> FloatArray:
+    """Calibrate on the marks, then EM; what the calibrated classifier says of them is the prior."""
     fitted = calibrate(marked, truth)
     total = truth.sum(axis=1)
     prior = total @ fitted.apply(marked) / total.sum()
-    here = fitted.apply(probabilities)
     tolerance = 1e-7 if start is None else 1e-5
-    return {
-        "calibrated": np.average(here, axis=0, weights=weights),
-        "em": em_shares(here, prior, weights=weights, start=start, tolerance=tolerance),
-    }
+    return em_shares(
+        fitted.apply(probabilities), prior, weights=weights, start=start, tolerance=tolerance
+    )
 
 
 def _ends(draws: FloatArray, point: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import json
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -118,8 +120,7 @@ def test_dashes_part_dialogues_and_a_bad_one_does_not_stop_the_next():
     text = "work: X\nB: a\nC: b\n---\nB: only B\n\n-----\n\nid: third\nC: c\n"
     first, second, third = imported("my talks.txt", text)
     assert isinstance(first.outcome, Dialogue)
-    assert first.outcome.id.startswith("my-talks-")
-    assert first.outcome.id.endswith("-1")
+    assert re.fullmatch(r"my-talks-[0-9a-f]{6}-1", first.outcome.id), "a blank is no part of an id"
     assert second.outcome == [
         Problem("my talks.txt:5", "turns", "turns of B only", "at least one turn of C, the expert")
     ]
@@ -208,6 +209,19 @@ def test_a_third_speaker_is_refused_and_not_swallowed_by_the_turn_before():
 def test_a_sentence_with_a_colon_is_no_speaker():
     text = "B: a\nC: b\nLook: a bird\nat 10:30 we left\nThe point is: she stays\nhttps://x.org\n"
     assert said(one("a.txt", text))[1][1].count("\n") == 4
+
+
+def test_a_time_on_a_line_of_its_own_belongs_to_the_turn_after_it():
+    dialogue = one(
+        "a.txt", "B: When?\n00:01:05\nC: At noon, or\n12:30\nat the latest.\n[00:02:00]\n"
+    )
+    assert said(dialogue) == [("B1", "When?"), ("C1", "At noon, or\n12:30\nat the latest.")]
+    assert [turn.start_seconds for turn in dialogue.turns] == [None, 65]
+
+
+def test_first_letters_never_contradict_what_was_said():
+    (problem,) = refused("a.txt", "Bo: x\nChao: y\nChao: z\n", speakers={"Bo": "C"})
+    assert problem.seen == "speakers 'Chao' (2)"
 
 
 def test_what_stands_before_the_first_turn_is_the_preamble():
@@ -470,9 +484,12 @@ def test_sharegpt_conversations():
 
 
 def test_who_is_the_expert_in_a_chat_can_be_turned_round():
-    rows = [{"messages": [{"role": "user", "content": "I write."}]}]
+    rows = [{"messages": [{"role": "user", "content": "I write."}], "prompt": [], "completion": []}]
     assert refused("a.jsonl", rows)[0].seen == "turns of B only"
     assert said(one("a.jsonl", rows, speakers={"user": "C"})) == [("C1", "I write.")]
+    rows = [{"messages": [{"role": "system", "content": "Why?"}, *rows[0]["messages"]]}]
+    told = {"user": "C", "system": "B"}
+    assert said(one("a.jsonl", rows, speakers=told)) == [("B1", "Why?"), ("C1", "I write.")]
 
 
 # --- BC Protocol -----------------------------------------------------------------------------
@@ -916,6 +933,22 @@ def test_times_in_seconds(text, value):
 )
 def test_what_is_no_time(no_time):
     assert seconds(no_time) is None
+
+
+@pytest.mark.parametrize("unit", ["(", " ", "00:00 ", "A ", "**", "# ", "<v ", "{\\", "a = ", "- "])
+def test_a_long_line_of_one_thing_takes_no_long_time(unit):
+    # A pattern that is tried again from every place would take 1e10 steps, minutes, for some.
+    run = unit * (100_000 // len(unit)) + "x\nC: b\n"
+    began = time.process_time()
+    for name, before in (
+        ("a.txt", ""),
+        ("a.txt", "exit: a"),
+        ("a.txt", "B: a\nC: "),
+        ("a.vtt", "WEBVTT\n\nNOTE "),
+        ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n"),
+    ):
+        assert imported(name, before + run)
+    assert time.process_time() - began < 10
 
 
 # --- round trips -----------------------------------------------------------------------------

@@ -166,6 +166,13 @@ def test_a_run_does_not_go_on_from_one_field_into_the_next():
     assert found == []
 
 
+def test_a_run_at_the_beginning_of_both_fields_is_found_whatever_stands_before_them():
+    # the fields before, passage and text, end with the same word
+    training = an_annotation(1, passage=" One pear.", foil=f" {LINE} again.")
+    problem = one_problem(training, an_item(2, text=" No pear.", foil=f" {LINE}, alas."))
+    assert problem.field == "foil"
+
+
 def test_of_several_shared_runs_the_longest_is_quoted_and_the_pair_is_named_once():
     long = "the ferry had gone down with all its pears and the pilot was blamed for it"
     training = an_annotation(1, passage=f" {LINE}. Then {long}.")

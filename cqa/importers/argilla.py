@@ -3,8 +3,8 @@ of Argilla 1.x: `fields` holds the dialogue, as a ChatField (a list of `role` an
 text with lines of B and C; `metadata` the facts.
 
 Probes are answers to a span question on such a text: `responses` of 2.x map the question to a list
-of `{value, user_id}`, those of 1.x are a list with `values`. The first user's count; discarded
-responses and suggestions (of models) never do.
+of `{value, user_id}`, those of 1.x are a list with `values` and a status. The first user's count;
+those with the status discarded and suggestions (of models) never do.
 """
 
 from __future__ import annotations
@@ -52,10 +52,8 @@ def _answers(responses: Any) -> Iterator[tuple[str, Any]]:
     """(path, value) of the first user's answer to each question."""
     if isinstance(responses, dict):
         for question, answers in responses.items():
-            given = objects(*answers) if isinstance(answers, list) else []
-            kept = [answer for answer in given if answer.get("status") != "discarded"]
-            if kept:
-                yield f"responses.{question}", kept[0].get("value")
+            if given := objects(*answers) if isinstance(answers, list) else []:
+                yield f"responses.{question}", given[0].get("value")
     elif isinstance(responses, list):
         kept = [one for one in objects(*responses) if one.get("status") != "discarded"]
         values = kept[0].get("values") if kept else None

@@ -37,7 +37,7 @@ KEYS = {
 }
 """What may stand before the colon -> the fact that it is; those of rights make one object."""
 
-_LINE = re.compile(r"\s*#*\s*(?P<key>[^\W\d_]{2,20})\s*[:：](?P<value>.*)$")
+_LINE = re.compile(r"\s*(?:#+\s*)?(?P<key>[^\W\d_]{2,20})\s*[:：](?P<value>.*)$")
 
 
 def header(line: str) -> tuple[str, str] | None:
