@@ -450,6 +450,7 @@ def fit(taught: Sequence[Lesson], elsewhere: Mapping[str, str] | None = None) ->
     `elsewhere` tells the work of sentences that are no lessons but belong to the works learned
     from (the expert's turns).
     """
+    import sklearn.linear_model  # noqa: F401 - limits hold for libraries that are loaded already
     from threadpoolctl import threadpool_limits
 
     kinds = {lesson.kind for lesson in taught}
@@ -470,7 +471,6 @@ def fit(taught: Sequence[Lesson], elsewhere: Mapping[str, str] | None = None) ->
             held_out[inside] = _predict(model, [taught[i].text for i in inside])
             by_fold.append(model)
         whole = _fitted(taught)
-    learned = [lesson.model_dump() for lesson in taught]
     return Classifier(
         model=whole,
         by_fold=tuple(by_fold),
@@ -478,8 +478,13 @@ def fit(taught: Sequence[Lesson], elsewhere: Mapping[str, str] | None = None) ->
         work_of={**(elsewhere or {}), **{lesson.text: lesson.work for lesson in taught}},
         lessons=tuple(taught),
         held_out=held_out,
-        sha256=sha256_of_value([_SETTINGS, learned]),
+        sha256=identity(taught),
     )
+
+
+def identity(taught: Iterable[Lesson]) -> str:
+    """The hash by which a classifier is known: its settings and what it learned from."""
+    return sha256_of_value([_SETTINGS, [lesson.model_dump() for lesson in taught]])
 
 
 def _fitted(taught: Sequence[Lesson]) -> Any:
@@ -521,18 +526,21 @@ class Material:
     drawn: Sequence[Drawn] = ()
     predictions: Predictions | None = None
 
+    def lessons(self) -> list[Lesson]:
+        """What the classifier learns from; of a corrected annotation only the correction."""
+        corrected = {annotation.corrects for annotation in self.annotations}
+        current = [a for a in self.annotations if a.id not in corrected]
+        return lessons(current, self.dialogues, self.plain)
+
     def classifier(self) -> Classifier:
         """Fitted on the lessons; takes some seconds."""
-        annotations = self.annotations
-        corrected = {a.corrects for a in annotations}
-        current = [a for a in annotations if a.id not in corrected]
         elsewhere = {
             sentence: dialogue.work
             for dialogue in self.dialogues
             for turn in dialogue.turns
             for sentence in sentences(turn.text)
         }
-        return fit(lessons(current, self.dialogues, self.plain), elsewhere)
+        return fit(self.lessons(), elsewhere)
 
 
 def shipped_material() -> Material:

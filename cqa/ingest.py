@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cqa import importers, leaks, runs, signals
+from cqa import importers, leaks, quality, runs, signals
 from cqa.errors import DataRefused, Problem
 from cqa.files import (
     iter_rows,
@@ -239,6 +239,19 @@ def _content_hash(read: dict[str, list[_Read]]) -> str:
     )
 
 
+def _quality(read: dict[str, list[_Read]]) -> dict:
+    """The measures of what was read; a kind of row that is not there is left out."""
+    rows = {name: [entry.row for entry in entries] for name, entries in read.items()}
+    found = {}
+    if rows["annotations.jsonl"]:
+        found["annotations"] = quality.quality_of_annotations(
+            rows["annotations.jsonl"], rows["dialogues.jsonl"]
+        )
+    if rows["items.jsonl"]:
+        found["items"] = quality.quality_of_items(rows["items.jsonl"])
+    return found
+
+
 def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
     for name, entries in read.items():
         if entries:
@@ -249,6 +262,7 @@ def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
     protocol = signals.batch_signals([entry.row for entry in read["dialogues.jsonl"]], annotations)
     write_json(ingested.file("signals.json"), protocol)
     write_json(ingested.file("split.json"), split)
+    write_json(ingested.file("quality.json"), _quality(read))
     kinds = Counter(step.kind for annotation in annotations for step in annotation.reasoning)
     groups = Counter(item.group for item in items)
     ingested.tell(

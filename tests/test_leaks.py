@@ -166,11 +166,17 @@ def test_a_run_does_not_go_on_from_one_field_into_the_next():
     assert found == []
 
 
-def test_a_run_at_the_beginning_of_both_fields_is_found_whatever_stands_before_them():
+@pytest.mark.parametrize(
+    ("before", "before_item"), [("", ""), (" Ripe pear", ""), ("", " Ripe pear")]
+)
+def test_a_run_at_the_beginning_of_a_field_is_found_whatever_stands_before_it(before, before_item):
     # the fields before, passage and text, end with the same word
-    training = an_annotation(1, passage=" One pear.", foil=f" {LINE} again.")
-    problem = one_problem(training, an_item(2, text=" No pear.", foil=f" {LINE}, alas."))
-    assert problem.field == "foil"
+    more, others = (random_words(random.Random(seed), 40) for seed in range(2))
+    training = an_annotation(1, passage=" One pear.", foil=f"{before} {LINE} {more}.")
+    item = an_item(2, text=" No pear.", foil=f"{before_item} {LINE} {others}.")
+    problem = one_problem(training, item)
+    assert (problem.field, "Jaccard" in problem.seen) == ("foil", False)
+    assert f"'{LINE.casefold()}' (14 words)" in problem.seen
 
 
 def test_of_several_shared_runs_the_longest_is_quoted_and_the_pair_is_named_once():
