@@ -38,7 +38,10 @@ Class = Literal["craft", "intent", "audience", "reality", "none"]
 CLASSES = ("craft", "intent", "audience", "reality", "none")
 SUFFIXES = (".jsonl", ".txt", ".csv", ".parquet")
 LONGER_THAN = 20
-"""A string of so many characters or fewer is taken for a label and not read."""
+"""A string of so many columns or fewer is taken for a label and not read.
+
+A Chinese character takes two columns, as on a screen.
+"""
 
 LEAST_MARKS = 300
 """With fewer marked sentences the classifier's errors are not known well enough to correct for."""
@@ -144,17 +147,23 @@ def iter_sentences(
     Rows: a line of .jsonl (any nesting), a record of .csv, a row of .parquet, a paragraph of .txt.
     `fields` are dotted names without list positions ("messages.content") or last names
     ("content"), and take in what lies below them; without any, every string counts that is longer
-    than `longer_than` characters and has white space or unspaced script in it.
+    than `longer_than` columns.
     """
     for line, row in _rows(path):
         if isinstance(row, Problem):
             yield row
             continue
         for field, text in _strings(row):
-            if len(text) <= longer_than or not _wanted(field, fields):
+            if not _wanted(field, fields) or not _wider(text, longer_than):
                 continue
             for number, sentence in enumerate(sentences(text), start=1):
                 yield Sentence(path.name, line, field, number, sentence)
+
+
+def _wider(text: str, columns: int) -> bool:
+    if len(text) > columns or 2 * len(text) <= columns:
+        return len(text) > columns
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text) > columns
 
 
 class _AnyRow(BaseModel):

@@ -34,25 +34,25 @@ THREE = np.eye(3)
             ],
         ),
         (
-            "'Who on earth is that?' he asked. No. 5 is the last house. So say I. It was late then.",
+            "'Who on earth is that?' he asked. No. 5 is the last house. So say I. It was late.",
             [
                 "'Who on earth is that?' he asked.",
                 "No. 5 is the last house.",
-                "It was late then.",  # "So say I." has three words
+                # the other two have three words
             ],
         ),
         (
-            "1. Describe the first of them.\n2) Describe the second of them\n- and then the third one",
+            "1. Describe the first of them.\n2) Describe the second one\n- and then the third one",
             [
                 "Describe the first of them.",
-                "Describe the second of them",
+                "Describe the second one",
                 "and then the third one",
             ],
         ),
         (
-            "The storm had come up in the night and nobody in\nthe house had heard it. It went away.",
+            "The storm had come up in the night and nobody in\nthe house heard it. It went away.",
             [
-                "The storm had come up in the night and nobody in the house had heard it.",
+                "The storm had come up in the night and nobody in the house heard it.",
                 # "It went away." has three words
             ],
         ),
@@ -60,7 +60,10 @@ THREE = np.eye(3)
             "他说：“我不知道这件事。”然后就走了，没有回头！你知道为什么吗？不。",
             ["他说：“我不知道这件事。”", "然后就走了，没有回头！", "你知道为什么吗？"],
         ),
-        ("First do this: 2. Leave it at the bank.", ["First do this: 2.", "Leave it at the bank."]),
+        (
+            "Take it to the bank. 2. Leave it at the bank.",
+            ["Take it to the bank.", "Leave it at the bank."],
+        ),
         ("a_label_without_any_space", []),
         ("", []),
     ],
@@ -82,15 +85,9 @@ def test_cutting_adds_and_reorders_nothing(text):
 def test_a_key_holds_the_place_and_a_hash_and_not_the_words():
     sentence = audit.Sentence("a.jsonl", 3, "turns[1].text", 2, "The cat sat down.")
     # printf 'The cat sat down.' | sha256sum
-    assert sentence.key == "a.jsonl:3:turns[1].text:2:" + sha16("The cat sat down.")
+    assert sentence.key == "a.jsonl:3:turns[1].text:2:dd8b01c05047d0b1"
     mark = Mark(key=sentence.key, mark_1="none")
     assert (mark.file, mark.row, mark.field) == ("a.jsonl", ("a.jsonl", "3"), "turns[1].text")
-
-
-def sha16(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
 def test_every_kind_of_file_gives_the_same_sentences(tmp_path):
@@ -142,6 +139,8 @@ def test_strings_are_found_at_any_depth_and_short_ones_are_labels(tmp_path):
     assert fields("meta.note", "messages") == fields()
     assert fields("note") == ["meta.note"]
     assert fields("not") == []
+    path.write_text(json.dumps({"text": "读者会以为他已经走了。", "label": "读者会以为他已经走"}))
+    assert fields() == ["text"]  # 11 characters, 22 columns; 9 are 18
 
 
 def test_bad_files_are_refused_with_their_place(tmp_path):
@@ -367,15 +366,16 @@ def test_correction_recovers_shares_that_counting_misses():
 
 def test_em_recovers_shares_from_overconfident_probabilities():
     rng = np.random.default_rng(6)
-    kinds, p = classified(rng, LEARNED_SHARES, 3000)
-    _, here = classified(rng, SHARES, 3000)
+    kinds, p = classified(rng, LEARNED_SHARES, 8000)
+    _, here = classified(rng, SHARES, 8000)
 
     def sharper(q):
         return q**3 / (q**3).sum(axis=1, keepdims=True)
 
     raw = quantify.em_shares(sharper(here), LEARNED_SHARES)
     em = quantify.point_estimates(sharper(here), marked(kinds, sharper(p)), np.eye(3))["em"]
-    assert np.abs(em - SHARES).max() < 0.04 < np.abs(raw - SHARES).max()
+    assert np.abs(em - SHARES).max() < 0.03
+    assert np.abs(raw - SHARES).max() > 0.07
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
@@ -416,7 +416,7 @@ def test_a_data_set_with_marks_of_its_own_needs_no_assumption():
             own=np.arange(1100) >= 1000, seed=trial, replicates=60,
         )  # fmt: skip
         estimates.append(found["marks"].share)
-        held += list((found["marks"].low <= SHARES) & (SHARES <= found["marks"].high))
+        held += list((found["marks"].low <= SHARES) & (found["marks"].high >= SHARES))
         assert np.abs(found["adjusted"].share - SHARES).max() > 0.3
     # 15 samples of 100: the standard error of the mean is at most sqrt(.7 * .3 / 1500) = 0.012
     assert np.abs(np.mean(estimates, axis=0) - SHARES).max() < 0.04
@@ -513,8 +513,11 @@ def test_lessons_are_cut_from_annotations_and_only_b_of_the_dialogues_is_none():
     step = annotation.reasoning[0]
     assert of_kind[audit.sentences(step.claim)[0]] == step.kind
     assert of_kind[audit.sentences(annotation.context)[0]] == "none"
-    said = {turn.turn[0]: audit.sentences(turn.text) for turn in dialogue.turns}
-    assert of_kind[said["B"][-1]] == "none"
+    said: dict[str, list[str]] = {"B": [], "C": []}
+    for turn in dialogue.turns:
+        said[turn.turn[0]] += audit.sentences(turn.text)
+    assert {of_kind[sentence] for sentence in said["B"]} == {"none"}
+    assert said["C"]
     assert not set(said["C"]) & set(of_kind)
 
 
