@@ -130,6 +130,7 @@ def items() -> list[dict]:
                 "foil": f" Then the {noun} was very sad, and they were sad too.",
                 "source": "written for a test",
                 "licence": "CC0-1.0",
+                "redistribution": True,
             }
         )
     return rows
