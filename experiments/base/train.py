@@ -2,6 +2,7 @@
 
 python experiments/base/train.py --corpus FOLDER --minutes 55 --out cqa/base
 python experiments/base/train.py --corpus FOLDER --tokens 30e6 --out cqa/base
+python experiments/base/train.py --corpus FOLDER --minutes 45 --start cqa/base --out cqa/base
 """
 
 # ruff: noqa: T201 - a script reports by printing
@@ -38,6 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=55.0, help="training time, evaluation out")
     length.add_argument("--tokens", type=float, help="instead of minutes; bit for bit repeatable")
+    parser.add_argument("--start", type=Path, help="go on from this model: its sizes, its tokenizer")
     parser.add_argument("--out", type=Path, default=Path("cqa/base"))
     parser.add_argument("--run-dir", type=Path, default=Path("runs/base"), help="for checkpoints")
     parser.add_argument("--snapshot-dir", type=Path, help="early models; default RUN_DIR/export")
@@ -78,7 +80,10 @@ def prepare(args: argparse.Namespace) -> tuple[Tokenizer, dict[str, float], dict
         documents = read_documents(args.corpus)
         train = [d for d in documents if d.split == "train"]
         shares = bucket_shares(train)
-        tokenizer = train_tokenizer(sample_texts(train, args.seed), args.vocab_size)
+        if args.start:
+            tokenizer = Tokenizer.from_file(str(args.start / "tokenizer.json"))
+        else:
+            tokenizer = train_tokenizer(sample_texts(train, args.seed), args.vocab_size)
         save_tokenizer(tokenizer, args.run_dir / "tokenizer", max_length=2048)
         sizes = write_streams(train, tokenizer, args.seed, args.run_dir)
         held_out = [d for d in documents if d.split == "held-out"]
@@ -116,6 +121,9 @@ def held_out_tokens(documents: list, genre: str, tokenizer: Tokenizer) -> dict:
 
 
 def make_model(args: argparse.Namespace, tokenizer: Tokenizer) -> Qwen2ForCausalLM:
+    """A new model, or that of `--start` in fp32 (the optimisers begin afresh)."""
+    if args.start:
+        return Qwen2ForCausalLM.from_pretrained(args.start, dtype=torch.float32).train()
     config = Qwen2Config(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=args.hidden,
