@@ -29,7 +29,7 @@ accept: $(VENV)/.installed
 	@$(BIN)/cqa run experiments/reproduce.toml --accept
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
