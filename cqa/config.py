@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from cqa.budget import GRAMMAR, parse
 from cqa.errors import DataRefused, Problem, UsageRefused
 from cqa.files import explain
 from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
+from cqa.training.budget import GRAMMAR, parse
 from cqa.types import Frozen, Identifier, Name, Prose
 
 Dtype = Literal["float32", "bfloat16", "float64"]

@@ -20,7 +20,7 @@ from cqa.texts import TextFile, as_texts
 
 if TYPE_CHECKING:
     from cqa.lm import LanguageModel
-    from cqa.sft import Job, Outcome
+    from cqa.training.sft import Job, Outcome
 
 Load = Callable[[model_ref.Model, Path | None, str], "LanguageModel"]
 """(model, adapter folder, dtype) -> the model, ready."""

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cqa import budget as budgets
 from cqa import runs
 from cqa.config import TrainConfig
 from cqa.errors import DataRefused
@@ -17,11 +16,12 @@ from cqa.examples import Example, Tokens, examples, tokens
 from cqa.files import sha256_of, write_text
 from cqa.ingest import DataSet
 from cqa.model_ref import Model
-from cqa.pace import Pace
 from cqa.progress import Tell
+from cqa.training import budget as budgets
+from cqa.training.pace import Pace
 
 if TYPE_CHECKING:
-    from cqa.sft import Job, Outcome
+    from cqa.training.sft import Job, Outcome
 
 
 def spec(
@@ -38,10 +38,10 @@ def spec(
             "render.py",
             "examples.py",
             "problems.py",
-            "budget.py",
-            "pace.py",
+            "training/budget.py",
+            "training/pace.py",
             "lm.py",
-            "sft.py",
+            "training/sft.py",
             "train.py",
             libraries=("torch", "transformers", "trl", "peft", "accelerate"),
         ),
@@ -69,7 +69,7 @@ def run(
         return done
     started = time.monotonic() if started is None else started
     from cqa.lm import load_tokenizer
-    from cqa.sft import Job
+    from cqa.training.sft import Job
 
     limits = budgets.parse(what.budget) if what.budget is not None else budgets.Budget()
     with runs.execute(what, root) as trained:

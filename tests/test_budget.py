@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from cqa import budget
-from cqa.budget import Budget, parse
 from cqa.errors import UsageRefused
+from cqa.training import budget
+from cqa.training.budget import Budget, parse
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from cqa.budget import Budget
-from cqa.pace import Pace
+from cqa.training.budget import Budget
+from cqa.training.pace import Pace
 
 WARMUP = 0.1
 

@@ -10,10 +10,10 @@ import pytest
 from conftest import annotation
 
 from cqa import examples, model_ref
-from cqa.budget import Budget, parse
 from cqa.config import TrainConfig
 from cqa.errors import BudgetTooSmall, DataRefused
-from cqa.pace import Pace
+from cqa.training.budget import Budget, parse
+from cqa.training.pace import Pace
 from cqa.types import Annotation
 
 
@@ -24,7 +24,8 @@ def rows():
 
 def job(tiny_model, rows, folder: Path, *, limits=None, config=None, seed=0, dev=()):
     """A training of 6 annotations in two forms: 12 rows, 3 steps of 4 rows an epoch."""
-    from cqa import lm, sft
+    from cqa import lm
+    from cqa.training import sft
 
     model = model_ref.find(str(tiny_model))
     tokenizer = lm.load_tokenizer(model)
@@ -55,7 +56,7 @@ def same(one: dict, two: dict) -> bool:
 
 
 def test_loss_falls_only_the_adapter_is_trained_and_each_epoch_is_kept(tiny_model, rows, tmp_path):
-    from cqa import sft
+    from cqa.training import sft
 
     outcome = sft.fit(job(tiny_model, rows, tmp_path))
     assert outcome.steps == 9
@@ -68,7 +69,7 @@ def test_loss_falls_only_the_adapter_is_trained_and_each_epoch_is_kept(tiny_mode
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tiny_model, rows, tmp_path):
-    from cqa import sft
+    from cqa.training import sft
 
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         sft.fit(job(tiny_model, rows, tmp_path / name, seed=seed))
@@ -80,7 +81,7 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_is_not(tiny_model, ro
 def test_a_training_cut_off_after_an_epoch_goes_on_to_the_same_weights(
     tiny_model, rows, tmp_path, method
 ):
-    from cqa import sft
+    from cqa.training import sft
 
     config = TrainConfig(
         method=method, epochs=3, batch_size=4, micro_batch_size=2, learning_rate=1e-2
@@ -100,7 +101,8 @@ def test_the_loss_is_that_of_the_learned_tokens_and_end_of_text_is_one(tiny_mode
     """The first logged loss against cross entropy computed here, token by token."""
     import torch
 
-    from cqa import lm, sft
+    from cqa import lm
+    from cqa.training import sft
 
     config = TrainConfig(epochs=1, batch_size=12, micro_batch_size=12, learning_rate=1e-9)
     work = job(tiny_model, rows, tmp_path, config=config)
@@ -121,7 +123,7 @@ def test_the_loss_is_that_of_the_learned_tokens_and_end_of_text_is_one(tiny_mode
 def test_accumulation_does_not_change_the_weights(tiny_model, rows, tmp_path):
     import torch
 
-    from cqa import sft
+    from cqa.training import sft
 
     for micro in (1, 4):
         config = TrainConfig(epochs=1, batch_size=4, micro_batch_size=micro, learning_rate=1e-3)
@@ -132,7 +134,8 @@ def test_accumulation_does_not_change_the_weights(tiny_model, rows, tmp_path):
 
 
 def test_padding_is_not_end_of_text_where_there_is_another_token(tiny_model):
-    from cqa import lm, sft
+    from cqa import lm
+    from cqa.training import sft
 
     tokenizer = lm.load_tokenizer(model_ref.find(str(tiny_model)))
     tokenizer.raw.pad_token = tokenizer.raw.eos_token
@@ -142,7 +145,7 @@ def test_padding_is_not_end_of_text_where_there_is_another_token(tiny_model):
 
 
 def test_a_row_longer_than_the_window_is_refused_not_cut(tiny_model, rows, tmp_path):
-    from cqa import sft
+    from cqa.training import sft
 
     long = rows[0].model_copy(update={"passage": " word" * 2000})
     with pytest.raises(DataRefused, match="window of 1024 tokens"):
@@ -150,7 +153,8 @@ def test_a_row_longer_than_the_window_is_refused_not_cut(tiny_model, rows, tmp_p
 
 
 def test_a_token_budget_is_a_ceiling_with_a_usable_adapter(tiny_model, rows, tmp_path):
-    from cqa import lm, sft
+    from cqa import lm
+    from cqa.training import sft
 
     work = job(tiny_model, rows, tmp_path, limits=parse("1500tokens"))
     assert sum(len(row.ids) for row in work.train) * 3 > 1500
@@ -161,14 +165,14 @@ def test_a_token_budget_is_a_ceiling_with_a_usable_adapter(tiny_model, rows, tmp
 
 
 def test_half_an_epoch_is_what_was_asked_for(tiny_model, rows, tmp_path):
-    from cqa import sft
+    from cqa.training import sft
 
     outcome = sft.fit(job(tiny_model, rows, tmp_path, limits=parse("0.7epochs")))
     assert outcome.steps == 2  # of the 3 steps of an epoch, 0.7 are 2.1
 
 
 def test_a_time_budget_is_kept_and_says_what_was_spent(tiny_model, rows, tmp_path):
-    from cqa import sft
+    from cqa.training import sft
 
     config = TrainConfig(epochs=2000, batch_size=4, micro_batch_size=2, learning_rate=1e-2)
     work = job(tiny_model, rows, tmp_path, config=config, limits=parse("6s"))
@@ -179,7 +183,7 @@ def test_a_time_budget_is_kept_and_says_what_was_spent(tiny_model, rows, tmp_pat
 
 
 def test_a_budget_spent_before_the_first_step_is_refused(tiny_model, rows, tmp_path):
-    from cqa import sft
+    from cqa.training import sft
 
     work = job(tiny_model, rows, tmp_path, limits=parse("10s"))
     work.pace.wall_before = 60

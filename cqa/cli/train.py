@@ -52,11 +52,11 @@ def train(
     as_json: options.Json = False,
 ) -> None:
     """Fine-tune on the annotations within a budget; a checkpoint per epoch, the bill at the end."""
-    from cqa import budget as budgets
     from cqa import ingest, model_ref, show
     from cqa import train as stage
     from cqa.config import TrainConfig
     from cqa.progress import progress, say
+    from cqa.training import budget as budgets
 
     if experiment:
         wiring.refuse_beside_experiment(context, "arm")

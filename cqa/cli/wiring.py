@@ -35,8 +35,8 @@ def load(model, adapter, dtype):
 
 
 def fit(job):
-    """`cqa.sft.fit`, imported when it is called."""
-    from cqa import sft
+    """`cqa.training.sft.fit`, imported when it is called."""
+    from cqa.training import sft
 
     return sft.fit(job)
 

@@ -27,7 +27,7 @@ from cqa.examples import Tokens  # noqa: E402
 from cqa.files import read_json, write_json  # noqa: E402
 from cqa.lm import HubTokenizer, is_zero_adapter, load_model, window_of  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
-from cqa.pace import Pace  # noqa: E402
+from cqa.training.pace import Pace  # noqa: E402
 
 datasets.disable_progress_bars()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cqa.budget import Budget
+from cqa.training.budget import Budget
 
 _MARGIN = 1.1
 """A step may take so much longer than the pace says."""
