@@ -194,6 +194,31 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
         print(shown(run.file(name)))  # noqa: T201
 
 
+def validity(run: Run, as_json: bool) -> None:
+    """Rank correlations of the quantities with human ratings."""
+    rows = read_json(run.file("validity.json"))
+    if as_json:
+        as_json_object({**run.record["headline"], "agreements": rows, "path": str(run.path)})
+        return
+    table = Table(box=None)
+    for column in ("criterion", "quantity", "texts", "works"):
+        table.add_column(column)
+    for column in ("rho", "95 % interval", "freed of length and frequency", "ceiling"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            *(str(row[name]) for name in ("criterion", "quantity", "texts", "works")),
+            number(row["rho"], 2, sign=True),
+            f"{number(row['low'], 2, sign=True)} to {number(row['high'], 2, sign=True)}",
+            f"{number(row['partial_rho'], 2, sign=True)} "
+            f"({number(row['partial_low'], 2, sign=True)} to "
+            f"{number(row['partial_high'], 2, sign=True)})",
+            number(row["ceiling"], 2),
+        )
+    stdout().print(table)
+    print(shown(run.file("validity.csv")))  # noqa: T201
+
+
 def expected(experiment: Experiment, differing: Sequence[Difference], as_json: bool) -> None:
     """Whether the numbers are the expected ones."""
     if as_json:

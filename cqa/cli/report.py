@@ -24,6 +24,10 @@ def report(
         float, typer.Option(help="Bits per token; a smaller change does not matter.", min=1e-6)
     ] = 0.01,
     out: Annotated[Path | None, typer.Option("--out", help="Copy the HTML report here.")] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(help="CSV of id, rater, criterion, value: does the metric agree with people?"),
+    ] = None,
     experiment: options.ExperimentFile = None,
     as_json: options.Json = False,
 ) -> None:
@@ -31,9 +35,26 @@ def report(
     from cqa import report as stage
     from cqa import show
 
+    if ratings:
+        show.validity(_rated(base, ratings), as_json)
+        return
     if experiment:
         wiring.refuse_beside_experiment(context, "out")
         run = stage.of_study(wiring.study(experiment))
     else:
         run = stage.of_runs(base, tuned, margin=margin)
     show.report(run, out, as_json)
+
+
+def _rated(reference: str | None, ratings: Path):
+    """The agreement of a scoring (default: the newest) with ratings of its texts."""
+    from cqa import validity
+    from cqa.errors import UsageRefused
+    from cqa.study import latest, run_of
+
+    scored = run_of(reference) if reference else latest("score", lambda run: True)
+    if scored is None or scored.record["stage"] != "score" or not scored.done:
+        raise UsageRefused(
+            "no finished scoring of rated texts", next_step="cqa score outputs.jsonl"
+        )
+    return validity.run(scored, ratings)

@@ -13,6 +13,7 @@ from cqa.stats.control import (
     difference_of_differences,
     equivalent,
 )
+from cqa.stats.correlation import rank_correlation, spearman
 from cqa.stats.effect_size import cohens_dz, hedges_factor, rank_biserial
 from cqa.stats.interval import Interval, bootstrap_interval
 from cqa.stats.multiplicity import AdjustedP, holm, max_t
@@ -29,6 +30,7 @@ from cqa.stats.power import (
     smallest_detectable,
     smallest_detectable_difference,
 )
+from cqa.stats.reliability import Reliability, reliability
 from cqa.stats.seeds import OverSeeds, over_seeds
 from cqa.stats.verdicts import Claim, Verdict, control_unmoved, selective, verdict
 from cqa.stats.works import Works, by_work, standard_error
@@ -42,6 +44,7 @@ __all__ = [
     "NullCalibration",
     "OverSeeds",
     "Power",
+    "Reliability",
     "SignificanceTest",
     "Verdict",
     "Works",
@@ -60,11 +63,14 @@ __all__ = [
     "planned_effect",
     "power_of_effect",
     "rank_biserial",
+    "rank_correlation",
+    "reliability",
     "selective",
     "sign_flip_interval",
     "sign_flip_test",
     "smallest_detectable",
     "smallest_detectable_difference",
+    "spearman",
     "standard_error",
     "verdict",
     "wilcoxon_on_work_means",
