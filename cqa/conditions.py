@@ -71,6 +71,7 @@ class Plan:
     """The text as it stands on the page, with the white space that joins it to the context."""
     foil: str | None
     spans: tuple[tuple[int, int], ...] = ()
+    foil_spans: tuple[tuple[int, int], ...] = ()
     token_ids: tuple[int, ...] = ()
     pieces: int = 0
     joint_differs: bool = False
@@ -139,11 +140,11 @@ def plan(
         for name, preface_ids in prefaces.items()
         if not (name.startswith("mismatch") and name not in mismatched)
     }
-    foil = None
+    foil, foil_spans = None, []
     if row.foil is not None and full is not None:
         foil = render.join(row.context, row.foil)[1]
-        foil_ids = tokenizer.encode(foil)
-        foil_cuts = piece_cuts(foil, tokenizer.offsets(foil), len(context_ids), room)
+        foil_ids, foil_spans = tokenizer.encode(foil), tokenizer.offsets(foil)
+        foil_cuts = piece_cuts(foil, foil_spans, len(context_ids), room)
         for name, preface_name in ((FOIL_NONE, NONE), (FOIL_FULL, full)):
             conditions[name] = pieces_of(
                 tokenizer.start_id, prefaces[preface_name], context_ids, foil_ids, foil_cuts, room
@@ -163,6 +164,7 @@ def plan(
         text,
         foil,
         tuple(spans),
+        tuple(foil_spans),
         tuple(ids),
         len(cuts),
         joint_differs=joint,

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cqa import columns, render, runs
-from cqa.conditions import PoolBrief
+from cqa.conditions import FOIL_NONE, NONE, Plan, PoolBrief
 from cqa.config import ScoreConfig
 from cqa.files import iter_rows, read_rows, sha256_of, sha256_of_value, whole, write_rows
 from cqa.judge import Judge, Marked
@@ -239,24 +239,38 @@ _TRACE_SCHEMA = pa.schema(
         ("condition", pa.string()),
         ("parts", pa.list_(pa.string())),
         ("token_id", pa.list_(pa.int32())),
+        ("start", pa.list_(pa.int32())),
         ("logprob_nats", pa.list_(pa.float64())),
         ("entropy_nats", pa.list_(pa.float64())),
     ]
 )
 
 
+def _starts(plan: Plan) -> dict[str, list[int]]:
+    return {
+        name: [start for start, _ in spans]
+        for name, spans in ((NONE, plan.spans), (FOIL_NONE, plan.foil_spans))
+    }
+
+
 def _write_traces(path: Path, marked: Sequence[Marked]) -> None:
-    """One row per text and condition; from them every number can be had without the model."""
+    """One row per text and condition; from them every number can be had without the model.
+
+    `start` tells where in the text (and in its foil) each token begins; it is the same under every
+    condition and stands in the first.
+    """
     rows = [
         {
             "id": one.score.id,
             "condition": name,
             "parts": [part for part in PARTS if part in name.split("+")],
             "token_id": [t for piece in one.plan.conditions[name] for t in piece.target],
+            "start": starts.get(name),
             "logprob_nats": trace.logprob_nats,
             "entropy_nats": trace.entropy_nats,
         }
         for one in marked
+        for starts in [_starts(one.plan)]
         for name, trace in one.traces.items()
     ]
     with whole(path, mode="wb") as out:

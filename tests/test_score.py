@@ -98,6 +98,12 @@ def test_every_sum_can_be_had_from_the_traces_without_the_model(cqa, outputs, ti
     entropy: dict[tuple[str, str], float] = {}
     for row in pq.read_table(folder / "traces.parquet").to_pylist():
         key = row["id"], row["condition"]
+        if row["condition"] in ("none", "foil|none"):  # where each token begins in the text
+            assert len(row["start"]) == len(row["token_id"])
+            assert row["start"][0] == 0
+            assert row["start"] == sorted(row["start"])
+        else:
+            assert row["start"] is None
         assert len(row["token_id"]) == len(row["logprob_nats"]) == len(row["entropy_nats"])
         bits[key] = -sum(row["logprob_nats"]) / np.log(2)
         entropy[key] = sum(row["entropy_nats"]) / np.log(2)
