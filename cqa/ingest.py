@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cqa import importers, leaks, quality, runs, signals
+from cqa import importers, leaks, quality, runs
+from cqa.dialogue import batch_signals
 from cqa.errors import DataRefused, Problem
 from cqa.files import (
     iter_rows,
@@ -259,7 +260,7 @@ def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
     annotations = [entry.row for entry in read["annotations.jsonl"]]
     items = [entry.row for entry in read["items.jsonl"]]
     split = split_by_work(annotations)
-    protocol = signals.batch_signals([entry.row for entry in read["dialogues.jsonl"]], annotations)
+    protocol = batch_signals([entry.row for entry in read["dialogues.jsonl"]], annotations)
     write_json(ingested.file("signals.json"), protocol)
     write_json(ingested.file("split.json"), split)
     write_json(ingested.file("quality.json"), _quality(read))

@@ -13,8 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cqa import audit, quantify
-from cqa.audit import CLASSES, Lesson, Mark, Material, Predictions
+from cqa import agreement, audit
+from cqa.audit import (
+    CLASSES,
+    Mark,
+    Material,
+    Predictions,
+    calibration,
+    quantify,
+    reading,
+)
+from cqa.audit import classifier as teaching
+from cqa.audit.classifier import Lesson
+from cqa.audit.sentences import sentences as sentences_of
 from cqa.errors import DataRefused, UsageRefused
 
 THREE = np.eye(3)
@@ -69,13 +80,13 @@ THREE = np.eye(3)
     ],
 )
 def test_sentences_end_where_a_reader_ends_them(text, found):
-    assert audit.sentences(text) == found
+    assert sentences_of(text) == found
 
 
 @given(st.text(alphabet="ab. \n!?。你-1'\"", max_size=80))
 def test_cutting_adds_and_reorders_nothing(text):
     rest = "".join(text.split())
-    for sentence in audit.sentences(text):
+    for sentence in sentences_of(text):
         assert sentence == " ".join(sentence.split())
         bare = "".join(sentence.split())
         assert bare in rest
@@ -104,7 +115,7 @@ def test_every_kind_of_file_gives_the_same_sentences(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
     expected = [texts[0], "The second row has two.", "This one is the second."]
     places = {}
-    for suffix in audit.SUFFIXES:
+    for suffix in reading.SUFFIXES:
         found = list(audit.iter_sentences(tmp_path / f"d{suffix}"))
         assert [sentence.text for sentence in found] == expected
         assert {sentence.field for sentence in found} == {"text"}
@@ -204,15 +215,15 @@ KRIPPENDORFF_2011 = [  # four observers, twelve units, nominal: alpha = 0.743
 
 def test_alpha_is_that_of_the_published_example():
     units = [[m for m in unit if m is not None] for unit in zip(*KRIPPENDORFF_2011, strict=True)]
-    assert quantify.krippendorffs_alpha(units) == pytest.approx(0.743, abs=0.0005)
+    assert agreement.krippendorffs_alpha(units) == pytest.approx(0.743, abs=0.0005)
 
 
 def test_alpha_of_two_markers_by_hand():
     # ten units, two markers; the coincidences are aa 2+2, bb 3+3, and ab, ba ten in all
     units = [["a", "a"]] * 2 + [["b", "b"]] * 3 + [["a", "b"]] * 5
     # of 20 values 9 are a and 11 are b: expected 2 * 9 * 11 / 19, observed 10
-    assert quantify.krippendorffs_alpha(units) == pytest.approx(1 - 10 / (2 * 9 * 11 / 19))
-    assert quantify.krippendorffs_alpha([["a", "a"], ["a"], []]) is None
+    assert agreement.krippendorffs_alpha(units) == pytest.approx(1 - 10 / (2 * 9 * 11 / 19))
+    assert agreement.krippendorffs_alpha([["a", "a"], ["a"], []]) is None
 
 
 def test_kappa_by_hand_and_against_sklearn():
@@ -221,30 +232,30 @@ def test_kappa_by_hand_and_against_sklearn():
     # Both yes 20, both no 15, apart 5 and 10 of 50: observed 0.7, chance 0.5 * 0.6 + 0.5 * 0.4
     one = ["y"] * 25 + ["n"] * 25
     other = ["y"] * 20 + ["n"] * 5 + ["y"] * 10 + ["n"] * 15
-    assert quantify.cohens_kappa(one, other) == pytest.approx((0.7 - 0.5) / 0.5)
+    assert agreement.cohens_kappa(one, other) == pytest.approx((0.7 - 0.5) / 0.5)
     rng = random.Random(2)
     for _ in range(20):
         pair = [[rng.choice("abcd") for _ in range(30)] for _ in range(2)]
-        assert quantify.cohens_kappa(*pair) == pytest.approx(cohen_kappa_score(*pair))
-    assert quantify.cohens_kappa(["a", "a"], ["a", "a"]) is None
+        assert agreement.cohens_kappa(*pair) == pytest.approx(cohen_kappa_score(*pair))
+    assert agreement.cohens_kappa(["a", "a"], ["a", "a"]) is None
 
 
 def test_specific_agreement_is_twice_the_shared_uses_over_all_uses():
     one, other = ["a", "a", "b", "c"], ["a", "b", "b", "c"]
-    assert quantify.specific_agreement(one, other, "a") == 2 / 3
-    assert quantify.specific_agreement(one, other, "c") == 1
-    assert quantify.specific_agreement(one, other, "d") is None
+    assert agreement.specific_agreement(one, other, "a") == 2 / 3
+    assert agreement.specific_agreement(one, other, "c") == 1
+    assert agreement.specific_agreement(one, other, "d") is None
 
 
 def test_calibration_error_by_hand():
     p = np.array([[0.9, 0.1], [0.85, 0.15], [0.4, 0.6], [0.45, 0.55]])
     truth = np.array([[1, 0], [0, 1], [0, 1], [0.5, 0.5]])  # the last was marked both ways
-    bins = quantify.reliability(p, truth)
+    bins = calibration.reliability(p, truth)
     # (0.8, 0.9] holds 0.9 and 0.85, half right; (0.5, 0.6] holds 0.6 and 0.55, right 1 and 0.5
     assert [(b.low, b.high, b.weight) for b in bins] == [(0.5, 0.6, 2), (0.8, 0.9, 2)]
     assert [b.confidence for b in bins] == pytest.approx([0.575, 0.875])
     assert [b.accuracy for b in bins] == pytest.approx([0.75, 0.5])
-    assert quantify.calibration_error(bins) == pytest.approx((0.175 + 0.375) / 2)
+    assert calibration.calibration_error(bins) == pytest.approx((0.175 + 0.375) / 2)
 
 
 def test_f1_is_that_of_sklearn():
@@ -253,7 +264,7 @@ def test_f1_is_that_of_sklearn():
     rng = np.random.default_rng(4)
     true, said = rng.integers(0, 3, 50), rng.integers(0, 3, 50)
     confusion = THREE[true].T @ THREE[said]
-    assert quantify.f1_scores(confusion) == pytest.approx(f1_score(true, said, average=None))
+    assert calibration.f1_scores(confusion) == pytest.approx(f1_score(true, said, average=None))
 
 
 # --- shares -------------------------------------------------------------------------------------
@@ -329,7 +340,7 @@ def test_calibration_is_the_maximum_likelihood_of_an_optimiser():
         log_q = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return -(truth * log_q).sum() + 0.05 * ((theta - [1, 0, 0, 0]) ** 2).sum()
 
-    fitted = quantify.calibrate(p, truth)
+    fitted = calibration.calibrate(p, truth)
     best = minimize(loss, [1, 0, 0, 0])
     assert [fitted.slope, *fitted.bias] == pytest.approx(best.x, abs=1e-3)
 
@@ -475,7 +486,7 @@ def taught(works: int = 10) -> list[Lesson]:
 
 def test_no_fold_has_seen_the_work_that_it_judges():
     lessons = taught()
-    classifier = audit.fit(lessons)
+    classifier = teaching.fit(lessons)
     assert len(classifier.by_fold) == 5
     for lesson in lessons:
         fold = classifier.fold_of[" ".join(lesson.work.casefold().split())]
@@ -487,12 +498,12 @@ def test_no_fold_has_seen_the_work_that_it_judges():
 
 
 def test_one_title_in_two_spellings_is_one_work():
-    assert audit.folds_of(["The Sea", "the  sea", "Land"]).keys() == {"the sea", "land"}
+    assert teaching.folds_of(["The Sea", "the  sea", "Land"]).keys() == {"the sea", "land"}
 
 
 def test_a_sentence_of_a_work_learned_from_is_judged_without_that_work():
     lessons = taught()
-    classifier = audit.fit(lessons, elsewhere={"the dog of work seven": "Work 7"})
+    classifier = teaching.fit(lessons, elsewhere={"the dog of work seven": "Work 7"})
     texts = [lesson.text for lesson in lessons]
     assert np.allclose(classifier.probabilities(texts), classifier.held_out)
     fold = classifier.by_fold[classifier.fold_of["work 7"]]
@@ -502,20 +513,20 @@ def test_a_sentence_of_a_work_learned_from_is_judged_without_that_work():
 
 def test_nothing_can_be_learned_from_a_single_work():
     with pytest.raises(DataRefused, match="1 works"):
-        audit.fit(taught(works=1))
+        teaching.fit(taught(works=1))
 
 
 def test_lessons_are_cut_from_annotations_and_only_b_of_the_dialogues_is_none():
     material = audit.shipped_material()
-    lessons = audit.lessons(material.annotations[:1], material.dialogues[:1])
+    lessons = teaching.lessons(material.annotations[:1], material.dialogues[:1])
     annotation, dialogue = material.annotations[0], material.dialogues[0]
     of_kind = {lesson.text: lesson.kind for lesson in lessons}
     step = annotation.reasoning[0]
-    assert of_kind[audit.sentences(step.claim)[0]] == step.kind
-    assert of_kind[audit.sentences(annotation.context)[0]] == "none"
+    assert of_kind[sentences_of(step.claim)[0]] == step.kind
+    assert of_kind[sentences_of(annotation.context)[0]] == "none"
     said: dict[str, list[str]] = {"B": [], "C": []}
     for turn in dialogue.turns:
-        said[turn.turn[0]] += audit.sentences(turn.text)
+        said[turn.turn[0]] += sentences_of(turn.text)
     assert {of_kind[sentence] for sentence in said["B"]} == {"none"}
     assert said["C"]
     assert not set(said["C"]) & set(of_kind)
@@ -562,7 +573,7 @@ def test_what_ships_holds_together():
     assert {mark.key for mark in material.marks} == set(material.predictions.probabilities)
     assert sum(one.sentences for one in material.drawn) == len(material.marks)
     # After a change of the annotations: audit.predict_marks writes predictions.json anew.
-    assert material.predictions.classifier == audit.identity(material.lessons())
+    assert material.predictions.classifier == teaching.identity(material.lessons())
 
 
 # --- the report ---------------------------------------------------------------------------------
@@ -582,7 +593,7 @@ def tiny_material(**changes) -> Material:
         "dialogues": [],
         "plain": lessons,
         "marks": marks,
-        "predictions": Predictions(classifier=audit.identity(lessons), probabilities=said),
+        "predictions": Predictions(classifier=teaching.identity(lessons), probabilities=said),
     }
     return Material(**given | changes)
 

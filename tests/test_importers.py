@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cqa.errors import Problem
-from cqa.importers import FORMATS, Imported, detect, probing, read, strict
-from cqa.importers.facts import seconds
+from cqa.importers import FORMATS, Imported, building, detect, read, strict
+from cqa.importers.speakers import seconds
 from cqa.types import Dialogue, Turn
 
 FOUNDING = [
@@ -822,7 +822,7 @@ def test_two_probes_in_a_row_stay_two_turns():
 
 def test_the_kinds_of_probes_are_those_of_a_turn():
     annotation = Turn.model_fields["probe"].annotation
-    assert get_args(get_args(annotation)[0]) == probing.PROBES
+    assert get_args(get_args(annotation)[0]) == building.PROBES
 
 
 # --- JSON and files --------------------------------------------------------------------------

@@ -11,10 +11,16 @@ import pytest
 from conftest import REPOSITORY, annotation, dialogue, items
 from statsmodels.stats.proportion import proportion_confint
 
-from cqa import quality
 from cqa.errors import DataRefused
 from cqa.files import read_rows
-from cqa.quality import markdown, quality_of_annotations, quality_of_items, skeleton
+from cqa.quality import (
+    markdown,
+    quality_of_annotations,
+    quality_of_items,
+    skeleton,
+)
+from cqa.quality import shape as quality_shape
+from cqa.quality import words as quality_words
 from cqa.types import Annotation, Dialogue, Item
 
 
@@ -59,7 +65,7 @@ def shipped() -> tuple[dict, dict]:
 
 
 def test_variety_of_words_counted_by_hand(monkeypatch):
-    monkeypatch.setattr(quality, "MATTR_WINDOW", 4)
+    monkeypatch.setattr(quality_words, "MATTR_WINDOW", 4)
     report = quality_of_items(text_items("The cat saw the dog.", "The cat slept."))
     # Eight words, the cat saw dog slept: five. Pairs within a text: the-cat cat-saw saw-the
     # the-dog | the-cat cat-slept: six, five different.
@@ -81,7 +87,7 @@ def test_too_few_words_for_the_window_are_null_with_a_reason():
 
 
 def test_the_moving_average_is_that_of_every_window_anew(monkeypatch):
-    monkeypatch.setattr(quality, "MATTR_WINDOW", 10)
+    monkeypatch.setattr(quality_words, "MATTR_WINDOW", 10)
     rng = random.Random(0)
     words = rng.choices("abcdefgh", k=60)
     every = [len(set(words[n : n + 10])) / 10 for n in range(51)]
@@ -259,7 +265,7 @@ def test_shapes_of_more_records_than_are_compared_come_from_a_sample(monkeypatch
     rng = random.Random(5)
     texts = [refilled(rng, TEMPLATES[0]) for _ in range(40)]
     whole = shape_of(*texts)
-    monkeypatch.setattr(quality, "_COMPARED", 10)
+    monkeypatch.setattr(quality_shape, "_COMPARED", 10)
     assert shape_of(*texts)["mean_cosine"] == pytest.approx(whole["mean_cosine"], abs=0.05)
 
 

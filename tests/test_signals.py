@@ -12,8 +12,8 @@ from conftest import annotation as annotation_row
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cqa import speech
-from cqa.signals import Signals, batch_signals, dialogue_signals
+from cqa.dialogue import speech
+from cqa.dialogue.signals import Signals, batch_signals, dialogue_signals
 from cqa.types import Annotation, Dialogue
 
 PROTOCOL = REPOSITORY / "annotations" / "PROTOCOL.md"

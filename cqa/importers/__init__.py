@@ -1,8 +1,9 @@
 """Dialogues as other tools write them: transcripts, subtitles, exports of annotation tools, chats.
 
 `detect(path)` names the format of a file, `read(path)` yields its dialogues one by one, each as a
-`Dialogue` or with the problems that kept it from being one. One file here is one family of formats;
-each says in its first lines which version it follows.
+`Dialogue` or with the problems that kept it from being one. Formats: `transcript`, `subtitles`,
+`tools` (of annotation), `chat` (and the BC fields); `held` finds the dialogue in a JSON object,
+`speakers` who is B and who is C, `facts` what is said beside the turns, `building` makes the whole.
 """
 
 from cqa.importers.reading import FORMATS, detect, read

@@ -1,17 +1,16 @@
-"""What records say of a dialogue beside its turns: id, work, language, exit, probes, times."""
+"""What a record, or the head of a text, says of a dialogue beside its turns."""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cqa.files import _brief_repr as brief
 from cqa.importers.record import Place
-from cqa.importers.speakers import role
+from cqa.importers.speakers import key, role
 
 _EXIT = re.compile(
     r"^\s*(?P<by>[^,，:：;；]{1,100}?)\s*(?:[,，:：;；]\s*(?P<reason>.*\S)\s*)?$", re.S
@@ -47,27 +46,6 @@ def facts(*sources: Mapping[str, Any]) -> dict[str, Any]:
     if "exit" not in found and by is not None:
         found["exit"] = {"by": by, "reason": reason}
     return found
-
-
-def seconds(value: Any) -> float | None:
-    """A time of day or of a recording in seconds: a number, or h:mm:ss.mmm; None if neither."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) and number >= 0 else None
-    if not isinstance(value, str):
-        return None
-    parts = unicodedata.normalize("NFKC", value).strip().replace(",", ".").split(":")
-    if len(parts) > 3 or not all(re.fullmatch(r"\d{1,9}", part) for part in parts[:-1]):
-        return None
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", parts[-1]):
-        return None
-    total = float(parts[-1])
-    for weight, part in zip((60, 3600), reversed(parts[:-1]), strict=False):
-        total += weight * int(part)
-    return total
 
 
 def id_of(said: Any, place: Place) -> Any:
@@ -110,3 +88,62 @@ def language_of(turns: Sequence[Mapping[str, Any]]) -> str:
 
 def _says_something(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+KEYS = {
+    "id": "id",
+    "编号": "id",
+    "work": "work",
+    "title": "work",
+    "作品": "work",
+    "language": "language",
+    "lang": "language",
+    "语言": "language",
+    "語言": "language",
+    "preamble": "preamble",
+    "背景": "preamble",
+    "exit": "exit",
+    "结束": "exit",
+    "結束": "exit",
+    "speakers": "speakers",
+    "说话人": "speakers",
+    "說話人": "speakers",
+    "probes": "probes",
+    "contributor": "rights.contributor",
+    "source": "rights.source",
+    "licence": "rights.licence",
+    "license": "rights.licence",
+    "consent": "rights.consent",
+    "redistribution": "rights.redistribution",
+}
+"""What may stand before the colon -> the fact that it is; those of rights make one object."""
+
+_HEADER_LINE = re.compile(r"\s*(?:#+\s*)?(?P<key>[^\W\d_]{2,20})\s*[:：](?P<value>.*)$")
+
+
+def header(line: str) -> tuple[str, str] | None:
+    """(fact, its value) of a header line, with or without # before it."""
+    found = _HEADER_LINE.match(line)
+    name = KEYS.get(key(found["key"])) if found else None
+    return (name, found["value"].strip()) if found and name else None
+
+
+def add(facts: dict[str, Any], name: str, value: str, place: Place, line: int) -> None:
+    """Put a header's value among the facts; refused where it stands there already."""
+    target, last = facts, name
+    if name.startswith("rights."):
+        target, last = facts.setdefault("rights", {}), name.removeprefix("rights.")
+    if last in target and value:
+        raise place.refuse(name, "the key twice", "each key once", line=line)
+    if value:
+        target[last] = value
+
+
+def refuse_misspelt(line: str, place: Place, number: int) -> None:
+    """Raise where a line looks like a header line with a letter wrong."""
+    found = _HEADER_LINE.match(line)
+    if found is None:
+        return
+    name = key(found["key"])
+    if close := difflib.get_close_matches(name, KEYS, n=1, cutoff=0.75):
+        raise place.refuse(name, "no such key", f"{close[0]!r}, perhaps", line=number)

@@ -11,21 +11,11 @@ from typing import Any
 
 from cqa.errors import Problem
 from cqa.files import _brief_repr as brief
-from cqa.importers import (
-    argilla,
-    bc,
-    chat,
-    doccano,
-    label_studio,
-    prodigy,
-    strict,
-    subtitles,
-    transcript,
-)
+from cqa.importers import chat, strict, subtitles, tools, transcript
 from cqa.importers.building import finish
 from cqa.importers.record import Draft, Imported, Place, Unusable
-from cqa.importers.script import has_speakers
 from cqa.importers.speakers import mapping
+from cqa.importers.transcript import has_speakers
 from cqa.paths import shown
 
 FORMATS = {
@@ -45,14 +35,14 @@ FORMATS = {
 
 _Reader = Callable[[Mapping[str, Any], Place, Mapping[str, str]], Draft]
 _READERS: dict[str, _Reader] = {
-    "label-studio": label_studio.read_task,
-    "label-studio-min": label_studio.read_minimal,
-    "argilla": argilla.read,
-    "prodigy": prodigy.read,
-    "doccano": doccano.read,
-    "messages": chat.read,
-    "conversations": chat.read,
-    "bc": bc.read,
+    "label-studio": tools.read_label_studio,
+    "label-studio-min": tools.read_label_studio_min,
+    "argilla": tools.read_argilla,
+    "prodigy": tools.read_prodigy,
+    "doccano": tools.read_doccano,
+    "messages": chat.read_chat,
+    "conversations": chat.read_chat,
+    "bc": chat.read_bc,
 }
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _SUBTITLE_SUFFIXES = {".vtt": "webvtt", ".srt": "srt"}
@@ -153,19 +143,19 @@ def _detect_records(path: Path) -> str | None:
 
 
 def _format_of(record: Mapping[str, Any]) -> str | None:
-    if bc.is_one(record):
+    if chat.is_bc(record):
         return "bc"
-    if label_studio.is_minimal(record):
+    if tools.is_label_studio_min(record):
         return "label-studio-min"
-    if label_studio.is_task(record):
+    if tools.is_label_studio(record):
         return "label-studio"
-    if argilla.is_one(record):
+    if tools.is_argilla(record):
         return "argilla"
-    if name := chat.format_of(record):
+    if name := chat.form_of(record):
         return name
-    if prodigy.is_one(record):
+    if tools.is_prodigy(record):
         return "prodigy"
-    return "doccano" if doccano.is_one(record) else None
+    return "doccano" if tools.is_doccano(record) else None
 
 
 def _is_own(record: Mapping[str, Any]) -> bool:

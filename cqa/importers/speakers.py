@@ -4,10 +4,13 @@ In this order: what the caller or the file says (`Chao = C`), the letters B and 
 roles of chat data where the format has such, and last two names of which one begins with B and the
 other with C. Names are compared in Unicode's compatible composed form (NFKC) and without case, so
 that full-width Ｂ is B; the text itself is never normalised.
+
+`prefix` reads what may stand at the head of a line before the words: `[00:01:23] Chao: text`.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -133,3 +136,101 @@ def _by_initials(keys: list[str], told: Mapping[str, str]) -> dict[str, str] | N
     if len(table) != 2 or set(table.values()) != {"B", "C"}:
         return None
     return None if any(table[at] != letter for at, letter in told.items()) else table
+
+
+_TIME = r"(?:\d{1,3}[:：])?\d{1,3}[:：][0-5]\d(?:[.,]\d{1,3})?"
+_NEVER_IN_A_NAME = r":：\[\]()（）【】［］{}<>\"“”|*\r\n"
+_NAME = (
+    r"[^\s" + _NEVER_IN_A_NAME + r"](?:[^" + _NEVER_IN_A_NAME + r"]{0,58}"
+    r"[^\s" + _NEVER_IN_A_NAME + r"])?"
+)
+
+
+def _boxed(group: str) -> str:
+    until = rf"(?:\s*(?:-->|[-–—~至])\s*{_TIME})?"
+    return rf"[\[(（【［]\s*(?P<{group}>{_TIME}){until}\s*[\])）】］]"
+
+
+_BEFORE = rf"\s*(?:(?:{_boxed('boxed')}|(?P<bare>{_TIME}))\s*(?:[-–—|]\s*)?)?"
+_PREFIX = re.compile(
+    rf"{_BEFORE}(?:[\[【［](?P<box>{_NAME})[\]】］]|(?P<name>{_NAME}))(?:\s*{_boxed('after')})?\s*[:：]"
+)
+_BOLD = re.compile(rf"(?P<before>{_BEFORE})\*\*(?P<bold>[^*\r\n]{{1,80}})\*\*")
+_ONLY_TIME = re.compile(rf"\s*(?:{_boxed('boxed')}|(?P<bare>{_TIME}))\s*$")
+_LEADING_TIME = re.compile(rf"\s*{_boxed('boxed')}[ \t]*")
+_PARTICLES = {"al", "bin", "da", "de", "del", "der", "di", "du", "ibn", "la", "le", "van", "von"}
+_WORDS_OF_A_NAME = 4
+_LETTERS_OF_A_CHINESE_NAME = 6
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A name before a colon, with the time beside it if there is one, and what follows them."""
+
+    name: str
+    start_seconds: float | None
+    rest: str
+
+
+def prefix(line: str) -> Prefix | None:
+    """What stands before the first colon of a line, if it can be a name at all."""
+    if bold := _BOLD.match(line):  # **Chao:** text, and **Chao**: text
+        line = bold["before"] + bold["bold"] + line[bold.end() :]
+    found = _PREFIX.match(line)
+    if not found:
+        return None
+    name = found["box"] or found["name"]
+    rest = line[found.end() :]
+    if name[-1].isdigit() and rest[:1].isdigit():  # at 10:30
+        return None
+    time = found["boxed"] or found["bare"] or found["after"]
+    return Prefix(name, None if time is None else seconds(time), rest.strip())
+
+
+def only_a_time(line: str) -> float | None:
+    """The time in seconds of a line that says nothing else."""
+    found = _ONLY_TIME.match(line)
+    return seconds(found["boxed"] or found["bare"]) if found else None
+
+
+def without_time(line: str) -> str:
+    """The line without a bracketed time at its head: `[00:01:23] and then` is `and then`."""
+    return _LEADING_TIME.sub("", line, count=1)
+
+
+def name_like(name: str) -> bool:
+    """Whether words before a colon look like a name: few, capital or of a script without capitals,
+    and no punctuation of a sentence. `Dr. Chao` does, `The point is` does not."""
+    plain = unicodedata.normalize("NFKC", name)
+    words = plain.split()
+    if not 1 <= len(words) <= _WORDS_OF_A_NAME or re.search(r"[,;!?。、…=/\\#@]", plain):
+        return False
+    if any("\u3400" <= letter <= "\u9fff" for letter in plain):
+        return len(plain) <= _LETTERS_OF_A_CHINESE_NAME
+    if not words[0][0].isalpha():
+        return False
+    return all(
+        word in _PARTICLES or word[0].isdigit() or (word[0].isalpha() and not word[0].islower())
+        for word in words
+    )
+
+
+def seconds(value: Any) -> float | None:
+    """A time of day or of a recording in seconds: a number, or h:mm:ss.mmm; None if neither."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) and number >= 0 else None
+    if not isinstance(value, str):
+        return None
+    parts = unicodedata.normalize("NFKC", value).strip().replace(",", ".").split(":")
+    if len(parts) > 3 or not all(re.fullmatch(r"\d{1,9}", part) for part in parts[:-1]):
+        return None
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", parts[-1]):
+        return None
+    total = float(parts[-1])
+    for weight, part in zip((60, 3600), reversed(parts[:-1]), strict=False):
+        total += weight * int(part)
+    return total

@@ -21,12 +21,19 @@ from typing import Any
 
 from cqa.importers import speakers
 from cqa.importers.building import finish
-from cqa.importers.facts import seconds
-from cqa.importers.header import add, header
-from cqa.importers.prefixes import Prefix, name_like, prefix
+from cqa.importers.facts import add, header
 from cqa.importers.record import Draft, Imported, Place, Unusable, Utterance
-from cqa.importers.script import Line, lines_of
-from cqa.importers.speakers import Names, Untold, key, who_is_who
+from cqa.importers.speakers import (
+    Names,
+    Prefix,
+    Untold,
+    key,
+    name_like,
+    prefix,
+    seconds,
+    who_is_who,
+)
+from cqa.importers.transcript import Line, lines_of
 
 _CLOCK = r"(?:\d{1,4}:)?\d{1,2}:[0-5]\d[.,]\d{1,3}"
 _TIMING = re.compile(rf"\s*(?P<start>{_CLOCK})[ \t]*-->[ \t]*{_CLOCK}(?:\s|$)")

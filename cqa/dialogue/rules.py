@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cqa import speech
+from cqa.dialogue import speech
 from cqa.types import Annotation, Dialogue, Frozen, Turn
 
 LEAST_C_SHARE = 0.5

@@ -1,4 +1,4 @@
-"""Shares of classes from a fallible classifier, the agreement of two markers, calibration.
+"""Shares of classes from a fallible classifier: counted, corrected, with intervals.
 
 K classes throughout; a share is a fraction of 1. Nothing here knows what the classes mean.
 """
@@ -6,11 +6,12 @@ K classes throughout; a share is a fraction of 1. Nothing here knows what the cl
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from cqa.audit.calibration import calibrate
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -19,8 +20,6 @@ PRIOR_MARKS = 1.0
 """What the rates of cross-validation count, in marked sentences a class, beside the marks."""
 PSEUDO_MARKS = 0.5
 """A class that was never marked may yet exist: Jeffreys' half a mark, in intervals only."""
-
-_RIDGE = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,89 +68,6 @@ class Shares:
         estimate = float(self.share[one] - self.share[other])
         low, high = _ends(self.draws[:, one] - self.draws[:, other], np.asarray(estimate))
         return estimate, float(low), float(high)
-
-
-def cohens_kappa(one: ArrayLike, other: ArrayLike) -> float | None:
-    """Agreement of two markers beyond chance (Cohen 1960, Educ. Psychol. Meas. 20:37).
-
-    None where chance agreement is certain: both gave one and the same mark throughout.
-    """
-    first, second = np.asarray(one), np.asarray(other)
-    observed = float(np.mean(first == second))
-    kinds = np.unique(np.concatenate([first, second]))
-    chance = float(sum(np.mean(first == kind) * np.mean(second == kind) for kind in kinds))
-    return None if chance >= 1 else (observed - chance) / (1 - chance)
-
-
-def krippendorffs_alpha(units: Sequence[Sequence[object]]) -> float | None:
-    """Nominal alpha of any number of markers; a unit holds the marks it got, absent ones left out.
-
-    From the coincidence matrix (Krippendorff 2004, Content Analysis, section 11.3). None where
-    all marks that can be paired are the same.
-    """
-    paired = [list(unit) for unit in units if len(unit) > 1]
-    kinds = sorted({mark for unit in paired for mark in unit}, key=repr)
-    coincidences = np.zeros((len(kinds), len(kinds)))
-    for unit in paired:
-        counts = np.array([unit.count(kind) for kind in kinds], dtype=float)
-        coincidences += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
-    totals = coincidences.sum(axis=0)
-    n = totals.sum()
-    observed = n - np.trace(coincidences)
-    expected = (n**2 - (totals**2).sum()) / max(n - 1, 1)
-    return None if expected <= 0 else float(1 - observed / expected)
-
-
-def specific_agreement(one: ArrayLike, other: ArrayLike, kind: object) -> float | None:
-    """Of all uses of a class by two markers, the fraction in which both used it (Dice)."""
-    first, second = np.asarray(one) == kind, np.asarray(other) == kind
-    used = int(first.sum() + second.sum())
-    return 2 * int((first & second).sum()) / used if used else None
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Sentences whose likeliest class has a probability in (low, high]."""
-
-    low: float
-    high: float
-    weight: float
-    confidence: float
-    accuracy: float
-
-
-def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 10) -> tuple[Bin, ...]:
-    """Bins of equal width of the likeliest class's probability; empty ones are left out.
-
-    probabilities (n, K); truth (n, K), weights of the classes, a row of ones and zeros where the
-    class is known.
-    """
-    p, t = np.asarray(probabilities, float), np.asarray(truth, float)
-    top = p.argmax(axis=1)
-    confidence, right = p.max(axis=1), t[np.arange(len(p)), top]
-    weight = t.sum(axis=1)
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    made = []
-    for number in range(bins):
-        inside = place == number
-        if (total := float(weight[inside].sum())) > 0:
-            mean = float((confidence * weight)[inside].sum()) / total
-            accuracy = float(right[inside].sum()) / total
-            made.append(Bin(number / bins, (number + 1) / bins, total, mean, accuracy))
-    return tuple(made)
-
-
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """Expected calibration error: weighted mean of |accuracy - confidence| over the bins."""
-    total = sum(one.weight for one in bins)
-    return sum(one.weight * abs(one.accuracy - one.confidence) for one in bins) / total
-
-
-def f1_scores(confusion: ArrayLike) -> FloatArray:
-    """(K,) F1 of each class from a (true K, predicted K) table; 0 where nothing is right."""
-    table = np.asarray(confusion, float)
-    used = table.sum(axis=0) + table.sum(axis=1)
-    return np.divide(2 * np.diag(table), used, out=np.zeros(len(table)), where=used > 0)
 
 
 def misclassification(predicted: ArrayLike, truth: ArrayLike, prior: ArrayLike) -> FloatArray:
@@ -209,57 +125,6 @@ def to_simplex(q: ArrayLike) -> FloatArray:
     excess = (np.cumsum(falling, axis=-1) - 1) / np.arange(1, points.shape[-1] + 1)
     last = (falling > excess).sum(axis=-1, keepdims=True) - 1
     return np.maximum(points - np.take_along_axis(excess, last, axis=-1), 0)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Softmax of slope * log p + bias: temperature scaling with a bias for every class."""
-
-    slope: float
-    bias: FloatArray
-
-    def apply(self, probabilities: FloatArray) -> FloatArray:
-        """(n, K) -> (n, K) calibrated probabilities."""
-        return _softmax(self.slope * _log(probabilities) + self.bias)
-
-
-def calibrate(probabilities: FloatArray, truth: FloatArray) -> Calibration:
-    """Fit slope and bias on marked sentences by maximum likelihood.
-
-    probabilities (m, K), truth (m, K) weights. EM for shares is only as good as its probabilities,
-    and this is the calibration under which it does best (Alexandari, Kundaje and Shrikumar 2020,
-    ICML). A ridge of 0.1 on all parameters, tiny beside hundreds of marks, keeps the bias of a
-    class without marks finite.
-    """
-    scores = _log(probabilities)
-    total = truth.sum(axis=1)
-    k = scores.shape[1]
-    start = np.concatenate([[1.0], np.zeros(k)])
-
-    def loss(theta: FloatArray) -> float:
-        fitted = _softmax(theta[0] * scores + theta[1:])
-        return float(-(truth * _log(fitted)).sum() + _RIDGE * ((theta - start) ** 2).sum() / 2)
-
-    theta, now = start, loss(start)
-    for _ in range(100):  # Newton's method; the loss is convex, so a dozen steps are enough
-        p = _softmax(theta[0] * scores + theta[1:])
-        error, weighted = total[:, None] * p - truth, total[:, None] * p
-        slope = np.concatenate([[(error * scores).sum()], error.sum(axis=0)])
-        slope += _RIDGE * (theta - start)
-        mean = (p * scores).sum(axis=1, keepdims=True)
-        curve = _RIDGE * np.eye(k + 1)
-        curve[0, 0] += (weighted * (scores - mean) ** 2).sum()
-        curve[0, 1:] += (weighted * (scores - mean)).sum(axis=0)
-        curve[1:, 0] = curve[0, 1:]
-        curve[1:, 1:] += np.diag(weighted.sum(axis=0)) - weighted.T @ p
-        step = np.linalg.solve(curve, slope)
-        length = 1.0
-        while (then := loss(theta - length * step)) > now and length > 1e-4:
-            length /= 2
-        theta, gained, now = theta - length * step, now - then, then
-        if gained < 1e-9 * max(1.0, now):
-            break
-    return Calibration(float(theta[0]), theta[1:])
 
 
 def em_shares(
@@ -433,12 +298,3 @@ def _drawn(marks: IntArray, rng: np.random.Generator) -> IntArray:
     which = rng.integers(0, 2, len(marks))
     drawn = marks[np.arange(len(marks)), which]
     return np.where(drawn < 0, marks[:, 0], drawn)
-
-
-def _log(probabilities: FloatArray) -> FloatArray:
-    return np.log(np.maximum(probabilities, 1e-12))
-
-
-def _softmax(scores: FloatArray) -> FloatArray:
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)

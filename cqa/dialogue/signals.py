@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from cqa.protocol import PROBES, RULES, Signal
+from cqa.dialogue.rules import PROBES, RULES, Signal
 from cqa.types import Annotation, Dialogue, Frozen
 
 

@@ -1,0 +1,30 @@
+"""`cqa ingest --audit`: which share of a data set's sentences is craft, intent, audience, reality.
+
+A classifier taught by the reasoning steps of annotations reads a sample of the sentences; what it
+counts is corrected by its errors on sentences marked by hand (annotations/audit).
+"""
+
+from cqa.audit.auditing import LEAST_MARKS, run
+from cqa.audit.marks import CLASSES, Class, Drawn, Mark, Predictions, merge_marks
+from cqa.audit.material import Material, predict_marks, shipped_material
+from cqa.audit.page import markdown
+from cqa.audit.reading import Sample, Sentence, iter_sentences, sample
+
+__all__ = [
+    "CLASSES",
+    "LEAST_MARKS",
+    "Class",
+    "Drawn",
+    "Mark",
+    "Material",
+    "Predictions",
+    "Sample",
+    "Sentence",
+    "iter_sentences",
+    "markdown",
+    "merge_marks",
+    "predict_marks",
+    "run",
+    "sample",
+    "shipped_material",
+]
