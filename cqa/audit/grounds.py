@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cqa import agreement
 from cqa.audit import calibration, quantify
 from cqa.audit.classifier import SETTINGS, Classifier
 from cqa.audit.marks import CLASSES, Drawn, Mark, class_number
@@ -97,10 +98,10 @@ def performance(probabilities: FloatArray, truth: FloatArray) -> dict[str, Any]:
 
 def marks_made(marks: Sequence[Mark], known: Known) -> dict[str, Any]:
     twice = [(mark.mark_1, mark.mark_2) for mark in marks if mark.mark_2 is not None]
-    agreement: dict[str, Any] = {"sentences": len(twice)}
+    agreed: dict[str, Any] = {"sentences": len(twice)}
     if twice:
         one, other = zip(*twice, strict=True)
-        agreement |= {
+        agreed |= {
             "fraction": rounded(np.mean([a == b for a, b in twice])),
             "cohens_kappa": rounded(agreement.cohens_kappa(one, other)),
             "krippendorffs_alpha": rounded(agreement.krippendorffs_alpha(twice)),
@@ -109,12 +110,12 @@ def marks_made(marks: Sequence[Mark], known: Known) -> dict[str, Any]:
             },
         }
     else:
-        agreement["reason"] = "no sentence has two marks"
+        agreed["reason"] = "no sentence has two marks"
     made: dict[str, Any] = {
         "sentences": len(marks),
         "used": len(known.marks),
         "missing": known.missing,
-        "agreement": agreement,
+        "agreement": agreed,
     }
     if known.marks:
         weights = known.marked.weights
