@@ -42,6 +42,8 @@ def spec(
             "training/pace.py",
             "lm.py",
             "training/sft.py",
+            "training/head.py",
+            "training/order.py",
             "train.py",
             libraries=("torch", "transformers", "trl", "peft", "accelerate"),
         ),

@@ -15,7 +15,7 @@ from cqa import quiet
 quiet.libraries()
 
 import datasets  # noqa: E402
-from peft import LoraConfig  # noqa: E402
+from peft import LoraConfig, PeftModel  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
 from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
@@ -25,8 +25,11 @@ from cqa.config import TrainConfig  # noqa: E402
 from cqa.errors import BudgetTooSmall, DataRefused  # noqa: E402
 from cqa.examples import Tokens  # noqa: E402
 from cqa.files import read_json, write_json  # noqa: E402
+from cqa.heap import keep_freed_memory  # noqa: E402
 from cqa.lm import HubTokenizer, is_zero_adapter, load_model, window_of  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
+from cqa.training import head  # noqa: E402
+from cqa.training.order import LikeLengths  # noqa: E402
 from cqa.training.pace import Pace  # noqa: E402
 
 datasets.disable_progress_bars()
@@ -80,6 +83,7 @@ def fit(job: Job) -> Outcome:
     config, pace = job.config, job.pace
     asked_steps = config.epochs * pace.steps_per_epoch
     set_seed(job.seed)
+    keep_freed_memory()
     model = load_model(job.model, dtype=config.dtype)
     _refuse_long([*job.train, *job.dev], window_of(model))
     tokenizer = _with_pad(job.tokenizer)
@@ -162,11 +166,22 @@ def fit(job: Job) -> Outcome:
 
 
 class _Trainer(SFTTrainer):
-    """SFTTrainer whose learning rate follows the pace, so that a lowered plan still decays to 0."""
+    """SFTTrainer whose learning rate follows the pace, so that a lowered plan still decays to 0.
+
+    Its steps are those of SFTTrainer; what differs is how long they take on a CPU.
+    """
 
     def __init__(self, pace: Pace, warmup_ratio: float, **kwargs) -> None:
         self._share = lambda step: pace.learning_rate_share(step, warmup_ratio)
+        self._lengths = [len(ids) for ids in kwargs["train_dataset"]["input_ids"]]
         super().__init__(**kwargs)
+        core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        head.install(core)
+
+    def _get_train_sampler(self, train_dataset=None) -> LikeLengths:
+        arguments = self.args
+        per_step = self._train_batch_size * arguments.gradient_accumulation_steps
+        return LikeLengths(self._lengths, per_step * arguments.world_size, arguments.data_seed)
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         if self.lr_scheduler is None:

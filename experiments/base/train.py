@@ -9,9 +9,7 @@ python experiments/base/train.py --corpus FOLDER --minutes 45 --start cqa/base -
 
 import argparse
 import csv
-import ctypes
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -26,6 +24,8 @@ from torch.nn import functional as F
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.utils import logging
 
+from cqa.heap import keep_freed_memory
+
 HERE = Path(__file__).parent
 TOKENIZER_CHARS = 40_000_000  # of training text; more moves no merge that matters
 HELD_OUT_TOKENS = 32_768  # of each genre at most, for the curve; evaluate.py uses far more
@@ -39,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=55.0, help="training time, evaluation out")
     length.add_argument("--tokens", type=float, help="instead of minutes; bit for bit repeatable")
-    parser.add_argument("--start", type=Path, help="go on from this model: its sizes, its tokenizer")
+    parser.add_argument("--start", type=Path, help="go on from this model, its sizes, tokenizer")
     parser.add_argument("--out", type=Path, default=Path("cqa/base"))
     parser.add_argument("--run-dir", type=Path, default=Path("runs/base"), help="for checkpoints")
     parser.add_argument("--snapshot-dir", type=Path, help="early models; default RUN_DIR/export")
@@ -59,17 +59,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse large blocks instead of returning them to the system after each step.
-
-    Getting the pages back costs a page fault each, a third of the time of a step of this size.
-    """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if mallopt := getattr(libc, "mallopt", None):
-        mallopt(-4, 0)  # M_MMAP_MAX: no block gets a mapping of its own
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep what is freed
 
 
 def prepare(args: argparse.Namespace) -> tuple[Tokenizer, dict[str, float], dict]:

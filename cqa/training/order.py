@@ -1,0 +1,34 @@
+"""The order of rows: steps as chance draws them, their micro-batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from accelerate.data_loader import SeedableRandomSampler
+from torch.utils.data import Sampler
+
+
+class LikeLengths(Sampler[int]):
+    """The rows that accelerate would draw with this seed, sorted by length within each step.
+
+    A step's gradient is a sum over its rows, so which of them share a micro-batch changes nothing
+    but the padding. A last step with fewer rows is sorted as well.
+    """
+
+    def __init__(self, lengths: Sequence[int], rows_per_step: int, seed: int) -> None:
+        """`lengths`: tokens of each row; `rows_per_step`: over all devices."""
+        self.rows = SeedableRandomSampler(lengths, data_seed=seed)
+        self.lengths, self.rows_per_step = lengths, rows_per_step
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(self.rows)
+        for start in range(0, len(order), self.rows_per_step):
+            step = order[start : start + self.rows_per_step]
+            yield from sorted(step, key=self.lengths.__getitem__, reverse=True)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order for each epoch; accelerate says which it is, also on resume."""
+        self.rows.set_epoch(epoch)
