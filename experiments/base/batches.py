@@ -62,6 +62,11 @@ class Sequences:
         buckets = draw.choice(len(self.shares), size=rows, p=list(self.shares.values()))
         return np.stack([self.next_row(list(self.shares)[i]) for i in buckets]).astype(np.int64)
 
+    def next_tokens(self, count: int, rows: int) -> np.ndarray:
+        """The tokens of as many batches of `rows` sequences as it takes for `count`, end to end."""
+        batches = range(0, count, rows * self.length)
+        return np.concatenate([self.next_batch(rows).ravel() for _ in batches])
+
     def next_row(self, bucket: str) -> np.ndarray:
         rows = self.streams[bucket]
         turn, place = divmod(self.taken[bucket], len(rows))

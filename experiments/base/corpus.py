@@ -47,6 +47,12 @@ class Document:
         return f"{self.genre}/{self.kind}" if self.kind in KIND_WEIGHTS else self.genre
 
     @property
+    def people(self) -> set[str]:
+        """The authors one by one: names stand between commas, semicolons, `&` and `and`."""
+        names = re.split(r"[,;&]|\band\b", self.author.lower())
+        return {" ".join(words) for name in names if (words := re.findall(r"\w+", name))}
+
+    @property
     def split(self) -> str:
         """`held-out` or `train`, by a hash of the author, so that no author is on both sides.
 
@@ -68,7 +74,8 @@ def read_documents(folder: Path) -> list[Document]:
     """All usable documents of `folder`, in the order of their ids.
 
     Left out: documents whose public-domain claim holds in the United States only, repeated ids (a
-    sample of the shards may lie beside them) and documents without text.
+    sample of the shards may lie beside them), documents without text, and held-out documents one of
+    whose authors also wrote, alone or with others, for the training side.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -85,7 +92,9 @@ def read_documents(folder: Path) -> list[Document]:
             found.setdefault(document.id, document)
     if not found:
         raise SystemExit(f"error: {folder} has no .jsonl.xz, .jsonl or .txt file with usable text")
-    return [found[key] for key in sorted(found)]
+    documents = [found[key] for key in sorted(found)]
+    trained = set().union(*(d.people for d in documents if d.split == "train"))
+    return [d for d in documents if d.split == "train" or not d.people & trained]
 
 
 def bucket_shares(documents: list[Document]) -> dict[str, float]:

@@ -86,12 +86,14 @@ def excerpt_losses(model: PreTrainedModel, ids: torch.Tensor, length: int, strid
     return torch.cat(losses)
 
 
-def bits_per_byte(model: PreTrainedModel, tokenizer, texts: list[str]) -> dict:
+def bits_per_byte(
+    model: PreTrainedModel, tokenizer, texts: list[str], length: int = CONTEXT, stride: int = STRIDE
+) -> dict:
     """Compression by the model and by xz -9 of the same bytes, one document's excerpt at a time."""
     data = "".join(texts).encode()
     nats, tokens = 0.0, 0
     for text in texts:
-        losses = excerpt_losses(model, encode(tokenizer, text), CONTEXT, STRIDE)
+        losses = excerpt_losses(model, encode(tokenizer, text), length, stride)
         nats, tokens = nats + losses.sum().item(), tokens + len(losses)
     return {
         "excerpts": len(texts),
@@ -155,6 +157,12 @@ def loss_by_position(model: PreTrainedModel, tokenizer, texts: list[str]) -> dic
 
 def encode(tokenizer, text: str) -> torch.Tensor:
     return torch.tensor(tokenizer.backend_tokenizer.encode(text).ids)
+
+
+def as_many_tokens(run_dir: Path, count: int, seed: int) -> np.ndarray:
+    """`count` training tokens in the shares of the mixture, none twice while the text lasts."""
+    shares = json.loads((run_dir / "data.json").read_text())["shares"]
+    return Sequences(run_dir, shares, 512, "short", seed).next_tokens(count, rows=8)
 
 
 def training_tokens(run_dir: Path) -> np.ndarray:
@@ -234,7 +242,7 @@ def samples(model: PreTrainedModel, tokenizer) -> list[dict]:
     return made
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True, help="the folder trained on")
     parser.add_argument("--model", type=Path, default=Path("cqa/base"))
@@ -242,23 +250,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "evaluation.json")
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1, help="the seed of the training run")
+    parser.add_argument("--tokens-seen", type=int, help="by the model in all; default: in this run")
     parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     torch.set_num_threads(args.threads)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
     model, tokenizer, seconds = load(args.model)
     results: dict = {"parameters": model.num_parameters(), "load_seconds": round(seconds, 2)}
+    run = torch.load(args.run_dir / "checkpoint.pt", weights_only=True)["state"]
+    results["last_run"] = run
     training = training_tokens(args.run_dir)
-    ngram = KneserNey(training.astype(np.int64), model.config.vocab_size)
+    seen = as_many_tokens(args.run_dir, args.tokens_seen or run["tokens"], args.seed)
+    yardsticks = {
+        "ngram_of_all_text": KneserNey(training.astype(np.int64), model.config.vocab_size),
+        "ngram_of_as_many_tokens": KneserNey(seen, model.config.vocab_size),
+    }
+    results["ngram_training_tokens"] = {"all_text": len(training), "as_many": len(seen)}
     documents = read_documents(args.corpus)
     for genre in sorted({d.genre for d in documents if d.split == "held-out"}):
         texts = excerpts(documents, genre)
         start = time.perf_counter()
         scores = bits_per_byte(model, tokenizer, texts)
         scores["scored_tokens_per_second"] = scores["tokens"] / (time.perf_counter() - start)
-        scores["ngram_bits_per_byte"] = ngram_bits_per_byte(ngram, tokenizer, texts)
+        for name, ngram in yardsticks.items():
+            scores[f"{name}_bits_per_byte"] = ngram_bits_per_byte(ngram, tokenizer, texts)
         scores["shared_with_training"] = shared_with_training(tokenizer, texts, training)
         results[genre] = scores | loss_by_position(model, tokenizer, texts)
         results[genre] |= curly_quotes_cost(model, tokenizer, texts)

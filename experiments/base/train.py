@@ -29,19 +29,20 @@ from cqa.heap import keep_freed_memory
 HERE = Path(__file__).parent
 TOKENIZER_CHARS = 40_000_000  # of training text; more moves no merge that matters
 HELD_OUT_TOKENS = 32_768  # of each genre at most, for the curve; evaluate.py uses far more
-PAUSES = 20  # measurements and checkpoints of a run, evenly spread
+PLACES = ("corpus", "data_dir", "run_dir", "snapshot_dir", "out", "loss_csv", "manifest")
 LOGITS_AT_ONCE = 1024  # positions; all of a batch's logits at once would not fit the CPU's cache
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True, help="folder of text (see README)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=55.0, help="training time, evaluation out")
     length.add_argument("--tokens", type=float, help="instead of minutes; bit for bit repeatable")
-    parser.add_argument("--start", type=Path, help="go on from this model, its sizes, tokenizer")
+    parser.add_argument("--start", type=Path, help="go on from this model (see README)")
     parser.add_argument("--out", type=Path, default=Path("cqa/base"))
     parser.add_argument("--run-dir", type=Path, default=Path("runs/base"), help="for checkpoints")
+    parser.add_argument("--data-dir", type=Path, help="for token streams; default RUN_DIR")
     parser.add_argument("--snapshot-dir", type=Path, help="early models; default RUN_DIR/export")
     parser.add_argument("--loss-csv", type=Path, default=HERE / "loss.csv")
     parser.add_argument("--manifest", type=Path, default=HERE / "manifest.csv")
@@ -55,17 +56,36 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--embedding-lr", type=float, default=3e-3)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--long-from", type=float, default=0.78, help="part at length 512")
+    parser.add_argument("--pauses", type=int, default=20, help="measurements and checkpoints")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default=None)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    return parser.parse_args()
+    args = parser.parse_args(words)
+    args.data_dir = args.data_dir or args.run_dir
+    args.precision = args.precision or ("bf16" if torch.cuda.is_available() else "fp32")
+    return args
+
+
+def settings(args: argparse.Namespace) -> dict[str, str]:
+    """What a run must have in common with its checkpoint."""
+    free = (*PLACES, "threads", "pauses")
+    return {name: str(value) for name, value in vars(args).items() if name not in free}
+
+
+def same_run(saved: dict[str, str], given: dict[str, str], folder: Path) -> None:
+    differing = [f"{k} was {saved.get(k)}, is {v}" for k, v in given.items() if saved.get(k) != v]
+    if differing:
+        raise SystemExit(
+            f"error: {folder} holds a run with other settings ({'; '.join(differing)}); give "
+            "another --run-dir, or delete that one"
+        )
 
 
 def prepare(args: argparse.Namespace) -> tuple[Tokenizer, dict[str, float], dict]:
-    """Tokenizer, token streams and bucket shares: made once for a run folder, then read back."""
-    record = args.run_dir / "data.json"
+    """Tokenizer, token streams and bucket shares: made once for a folder, then read back."""
+    record = args.data_dir / "data.json"
     if not record.exists():
-        args.run_dir.mkdir(parents=True, exist_ok=True)
+        args.data_dir.mkdir(parents=True, exist_ok=True)
         documents = read_documents(args.corpus)
         train = [d for d in documents if d.split == "train"]
         shares = bucket_shares(train)
@@ -73,16 +93,25 @@ def prepare(args: argparse.Namespace) -> tuple[Tokenizer, dict[str, float], dict
             tokenizer = Tokenizer.from_file(str(args.start / "tokenizer.json"))
         else:
             tokenizer = train_tokenizer(sample_texts(train, args.seed), args.vocab_size)
-        save_tokenizer(tokenizer, args.run_dir / "tokenizer", max_length=2048)
-        sizes = write_streams(train, tokenizer, args.seed, args.run_dir)
+        save_tokenizer(tokenizer, args.data_dir / "tokenizer", max_length=2048)
+        sizes = write_streams(train, tokenizer, args.seed, args.data_dir)
         held_out = [d for d in documents if d.split == "held-out"]
         curve = {g: held_out_tokens(held_out, g, tokenizer) for g in ("fiction", "factual")}
         write_manifest(documents, args.manifest)
         data = {"shares": shares, "stream_tokens": sizes, "curve": curve}
         record.write_text(json.dumps(data))
     data = json.loads(record.read_text())
-    tokenizer = Tokenizer.from_file(str(args.run_dir / "tokenizer" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(args.data_dir / "tokenizer" / "tokenizer.json"))
+    if args.start and tokenizer.get_vocab() != start_vocabulary(args.start):
+        raise SystemExit(
+            f"error: the token streams in {args.data_dir} were made with another tokenizer than "
+            f"that of {args.start}; give another --data-dir, or delete that one"
+        )
     return tokenizer, data["shares"], data["curve"]
+
+
+def start_vocabulary(folder: Path) -> dict[str, int]:
+    return Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
 
 
 def sample_texts(documents: list, seed: int) -> list[str]:
@@ -180,25 +209,25 @@ def matmul_flops(device: str, dtype: torch.dtype, size: int = 2048, repeats: int
     return 2 * size**3 / best
 
 
-def main() -> None:
-    args = parse_arguments()
+def main(words: list[str] | None = None) -> None:
+    args = parse_arguments(words)
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = args.precision or ("bf16" if device == "cuda" else "fp32")
     tokenizer, shares, curve = prepare(args)
     model = make_model(args, tokenizer).to(device)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
     optimisers = make_optimisers(model, args.lr, args.embedding_lr, dtype)
     phases = {
-        "short": Sequences(args.run_dir, shares, 512, "short", args.seed),
-        "long": Sequences(args.run_dir, shares, 2048, "long", args.seed),
+        "short": Sequences(args.data_dir, shares, 512, "short", args.seed),
+        "long": Sequences(args.data_dir, shares, 2048, "long", args.seed),
     }
     state = {"step": 0, "tokens": 0, "seconds": 0.0}
     checkpoint = args.run_dir / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        same_run(saved["settings"], settings(args), args.run_dir)
         model.load_state_dict(saved["model"])
         for optimiser, values in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(values)
@@ -207,8 +236,10 @@ def main() -> None:
         state = saved["state"]
         print(f"resumed at step {state['step']}, {state['seconds'] / 60:.1f} minutes in")
     else:
+        args.run_dir.mkdir(parents=True, exist_ok=True)
         args.loss_csv.write_text("minutes,step,tokens,length,rate,train,fiction_bpb,factual_bpb\n")
-    print(f"{model.num_parameters() / 1e6:.2f} M parameters on {device} in {precision}", flush=True)
+    millions = model.num_parameters() / 1e6
+    print(f"{millions:.2f} M parameters on {device} in {args.precision}", flush=True)
 
     def pause(train_loss: float, length: int, rate: float) -> None:
         """Measure, write the curve, the checkpoint and a loadable snapshot (time not counted)."""
@@ -226,6 +257,7 @@ def main() -> None:
                 "optimisers": [o.state_dict() for o in optimisers],
                 "taken": {name: phase.taken for name, phase in phases.items()},
                 "state": state,
+                "settings": settings(args),
             },
             checkpoint.with_suffix(".new"),
         )
@@ -237,14 +269,14 @@ def main() -> None:
             return state["tokens"] / args.tokens
         return state["seconds"] / (60 * args.minutes)
 
-    next_pause = (int(part_done() * PAUSES) + 1) / PAUSES
+    next_pause = (int(part_done() * args.pauses) + 1) / args.pauses
     losses: list[float] = []
     while (progress := part_done()) < 1:
         start = time.perf_counter()
         phase = phases["short" if progress < args.long_from else "long"]
         rate = set_progress(optimisers, progress)
         ids = torch.from_numpy(phase.next_batch(args.batch_tokens // phase.length)).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(device, torch.bfloat16, enabled=args.precision == "bf16"):
             loss = next_token_loss(model, ids)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -256,7 +288,7 @@ def main() -> None:
         state["tokens"] += ids.numel()
         state["seconds"] += time.perf_counter() - start
         if part_done() >= next_pause:
-            next_pause += 1 / PAUSES
+            next_pause += 1 / args.pauses
             pause(float(np.mean(losses[-200:])), phase.length, rate)
     export(model, tokenizer, args.out)
     print(f"wrote {args.out}")
