@@ -11,9 +11,8 @@ import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from cqa import quiet
+from cqa import heap, quiet
 
 quiet.libraries()
 
@@ -31,13 +30,15 @@ from cqa.errors import DataRefused  # noqa: E402
 from cqa.measures import Trace  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
 from cqa.packing import Row, batches_of, rows_of  # noqa: E402
-from cqa.surprisal import token_terms  # noqa: E402
+from cqa.surprisal import Head, token_terms  # noqa: E402
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
-_MOST_TOKENS = {"cpu": 4096, "cuda": 65536}
-_LOGITS = {"cpu": 2**22, "cuda": 2**28}
-"""Of one chunk. On a CPU more would leave the cache; below 128 rows the head's weights are read
-too often for what they give."""
+_MOST_TOKENS = {"cpu": 1024, "cuda": 65536}
+"""Of one pass. On a CPU the states of more would leave the cache, and nothing is won by more."""
+_LOGITS = {"cpu": (512, 2**18), "cuda": (4096, 2**26)}
+"""Rows and logits that are made at once; on a CPU they stay in the cache."""
+_A_PASS = {"cpu": 32, "cuda": 256}
+"""What a pass costs beside its tokens, in tokens: calls, and weights that are read once."""
 _LONGEST_TREE = {"cpu": 512, "cuda": 4096}
 """Tokens of a row with branches. Its mask is as wide as it is long, and a CPU feels that sooner."""
 
@@ -112,12 +113,6 @@ class LanguageModel:
             for piece in pieces
         )
 
-    @cached_property
-    def _rows_of_logits(self) -> int:
-        """Positions whose logits are made at once."""
-        vocabulary = getattr(self.model.config, "vocab_size", None) or 32_768
-        return max(128, _LOGITS[torch.device(self.device).type] // vocabulary)
-
     def traces(
         self,
         pieces: Sequence[Piece],
@@ -136,12 +131,13 @@ class LanguageModel:
         """
         limit = tokens_per_pass or self.tokens_per_pass
         share = (share if share is not None else True) and self.can_share
-        longest = min(limit, _LONGEST_TREE[torch.device(self.device).type])
+        kind = torch.device(self.device).type
+        longest = min(limit, _LONGEST_TREE[kind])
         rows = rows_of(dict.fromkeys(pieces), share=share, longest=longest)
         if by_length:
             rows.sort(key=len)
         done: dict[Piece, Trace] = {}
-        waiting = batches_of(rows, limit)
+        waiting = batches_of(rows, limit, _A_PASS[kind])
         while waiting:
             batch = waiting.pop()
             try:
@@ -178,8 +174,9 @@ class LanguageModel:
         which = torch.tensor([i for i, spots in places for _ in spots], device=self.device)
         where = torch.tensor([spot for _, spots in places for spot in spots], device=self.device)
         target = torch.tensor([t for piece in pieces for t in piece.target], device=self.device)
+        at_once, logits = _LOGITS[torch.device(self.device).type]
         logprob, entropy = token_terms(
-            self._head, hidden[which, where], target, chunk=self._rows_of_logits
+            self._head, hidden[which, where], target, rows=at_once, logits=logits
         )
         sizes = [len(piece.target) for piece in pieces]
         logprobs = logprob.double().cpu().split(sizes)
@@ -197,6 +194,8 @@ def load(
     would change them, and transformers picks a dtype by itself unless told.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cpu":
+        heap.keep()
     tokenizer = load_tokenizer(model)
     loaded = load_model(model, dtype=dtype)
     # `generate` fills from here what our own configuration leaves open (repetition_penalty ...).
@@ -219,10 +218,10 @@ def load(
 
 
 def tokens_that_fit(model: nn.Module, device: str) -> int:
-    """Tokens of one pass that the free memory of the device holds, between 1,024 and a ceiling.
+    """Tokens of one pass that the free memory of the device holds, between 256 and a ceiling.
 
     A token needs, at the widest point of a layer, its inputs and outputs and three MLP vectors. A
-    quarter of the free memory is planned for, since kernels and the logits of a chunk take their
+    quarter of the free memory is planned for, since kernels and the block of logits take their
     part. Beyond the ceiling a pass gains no speed.
     """
     kind = torch.device(device).type
@@ -234,7 +233,7 @@ def tokens_that_fit(model: nn.Module, device: str) -> int:
     hidden = getattr(config, "hidden_size", 1024)
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     per_token = (8 * hidden + 3 * inner) * max(p.element_size() for p in model.parameters())
-    return int(min(_MOST_TOKENS[kind], max(1024, free / 4 / per_token)))
+    return int(min(_MOST_TOKENS[kind], max(256, free / 4 / per_token)))
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -318,10 +317,8 @@ def _refuse_adapter(model: PeftModel, adapter: Path) -> None:
         )
 
 
-def _body_and_head(
-    model: nn.Module, device: str
-) -> tuple[Callable[..., Tensor], Callable[[Tensor], Tensor]]:
-    """ids (B, T) -> states (B, T, d), and states (N, d) -> logits (N, V).
+def _body_and_head(model: nn.Module, device: str) -> tuple[Callable[..., Tensor], Head]:
+    """ids (B, T) -> states (B, T, d), and what makes logits of states.
 
     Some architectures scale or cap their logits after the output embedding. Whether body and head
     alone give the model's own logits is tried once on a few ids; where they do not, the body is
@@ -334,7 +331,7 @@ def _body_and_head(
 
     body, head = getattr(core, "base_model", None), core.get_output_embeddings()
     if body is None or body is core or head is None:
-        return whole, nn.Identity()
+        return whole, Head(nn.Identity())
 
     def split(ids: Tensor, **tree: Tensor) -> Tensor:
         return body(input_ids=ids, use_cache=False, **tree).last_hidden_state
@@ -343,10 +340,5 @@ def _body_and_head(
         ids = torch.arange(8, device=device)[None] % head.weight.shape[0]
         same = torch.allclose(head(split(ids)), whole(ids), atol=1e-4, rtol=1e-4)
     if not same:
-        return whole, nn.Identity()
-    if type(head) is nn.Linear and head.weight.dtype in (torch.bfloat16, torch.float16):
-        # Logits rounded to bf16 move the specific gain by some thousandths of a bit per token.
-        weight = head.weight.detach().float()
-        bias = None if head.bias is None else head.bias.detach().float()
-        return split, lambda states: functional.linear(states.float(), weight, bias)
-    return split, head
+        return whole, Head(nn.Identity())
+    return split, Head(head)

@@ -18,9 +18,6 @@ from cqa.conditions import Piece
 _LEAST_SHARED = 0.25
 """Part of a piece that must be in the row already: below it the wider mask costs more."""
 
-_PASS_TOKENS = 128
-"""What a pass costs beside its tokens, in tokens: calls, and weights that are read once."""
-
 
 @dataclass
 class Row:
@@ -47,12 +44,12 @@ class Row:
         Returns the path of the whole piece. The last token of a piece is never an input.
         """
         inputs = [*piece.left, *piece.target][:-1]
-        here = list(path)
-        for token in inputs[len(here) :]:
-            self.parents.append(here[-1] if here else -1)
-            self.depths.append(len(here))
-            here.append(len(self.ids))
-            self.ids.append(token)
+        shared, start = len(path), len(self.ids)
+        new = range(start, start + len(inputs) - shared)
+        here = [*path, *new]
+        self.parents += [here[i - 1] if i else -1 for i in range(shared, len(here))]
+        self.depths += range(shared, len(here))
+        self.ids += inputs[shared:]
         self.pieces.append(piece)
         first = len(piece.left) - 1
         self.predictors.append(here[first : first + len(piece.target)])
@@ -90,11 +87,11 @@ def rows_of(pieces: Iterable[Piece], *, share: bool, longest: int) -> list[Row]:
     return rows
 
 
-def batches_of(rows: Sequence[Row], tokens_per_pass: int) -> list[list[Row]]:
+def batches_of(rows: Sequence[Row], tokens_per_pass: int, a_pass: int) -> list[list[Row]]:
     """Rows, in their order -> batches of width times height within the limit, with least padding.
 
-    The cuts are those of least total cost, a pass costing its tokens with padding and as much as
-    `_PASS_TOKENS` more: best[i] is the cost of the first i rows, cut[i] where their last batch
+    The cuts are those of least total cost. A pass costs its tokens with padding and as much as
+    `a_pass` tokens more. best[i] is the cost of the first i rows, cut[i] where their last batch
     begins.
     """
     best, cut = [0], [0]
@@ -105,7 +102,7 @@ def batches_of(rows: Sequence[Row], tokens_per_pass: int) -> list[list[Row]]:
             tokens = widest * (end - start)
             if tokens > tokens_per_pass and start < end - 1:
                 break
-            found = min(found, (best[start] + tokens + _PASS_TOKENS, start))
+            found = min(found, (best[start] + tokens + a_pass, start))
         best.append(found[0])
         cut.append(found[1])
     batches = []

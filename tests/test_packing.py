@@ -49,7 +49,7 @@ def test_pieces_with_little_in_common_stay_apart():
 @given(PIECES, st.integers(1, 30))
 def test_a_pass_stays_within_its_tokens_unless_one_row_is_longer(pieces, limit):
     rows = rows_of(pieces, share=False, longest=1)
-    batches = batches_of(rows, limit)
+    batches = batches_of(rows, limit, a_pass=32)
     assert [row for batch in batches for row in batch] == rows
     for batch in batches:
         assert len(batch) == 1 or max(map(len, batch)) * len(batch) <= limit
@@ -57,8 +57,8 @@ def test_a_pass_stays_within_its_tokens_unless_one_row_is_longer(pieces, limit):
 
 def test_rows_of_unlike_length_do_not_share_a_pass_where_padding_costs_more():
     pieces = [Piece((0,), tuple(range(length))) for length in (100, 101, 102, 900, 901)]
-    batches = batches_of(rows_of(pieces, share=False, longest=1), 4096)
+    batches = batches_of(rows_of(pieces, share=False, longest=1), 4096, a_pass=128)
     assert [[len(row) for row in batch] for batch in batches] == [[100, 101, 102], [900, 901]]
     # of nearly one length: one pass, though it pads a little
     pieces = [Piece((0,), tuple(range(length))) for length in (100, 104, 108)]
-    assert len(batches_of(rows_of(pieces, share=False, longest=1), 4096)) == 1
+    assert len(batches_of(rows_of(pieces, share=False, longest=1), 4096, a_pass=128)) == 1

@@ -14,8 +14,9 @@ Methods, interleaved round by round, the median of the rounds as tokens per seco
 
 Jobs: `plain` is the surprisal of each text after its context; `full` is every condition of METRIC
 (subsets of the brief, filler, mismatched briefs, foil), which the peers get as (left, text) pairs.
-The peers run at the fastest of the batch sizes that are tried on a part of the job first. Memory is
-the peak above the loaded weights, each method in a process of its own, at equal tokens per batch.
+The peers and the limit run at the fastest of the batch sizes that are tried on a part of the job
+first. Memory is the peak above the loaded weights, each method in a process of its own, at equal
+tokens per batch.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from cqa.texts import as_texts  # noqa: E402
 from cqa.types import Item, Text  # noqa: E402
 
 BATCHES = (1, 4, 16)
+PASSES = (512, 1024, 4096)
 TOKENS_PER_BATCH = 2048
 """Of the memory comparison, for every method."""
 
@@ -84,7 +86,7 @@ def model_of(shape: str) -> lm.LanguageModel:
     )
     model = Qwen2ForCausalLM(config).float().eval()
     return lm.LanguageModel(
-        "random 0.5B", model, embedded.tokenizer, 32_768, "float32", "cpu", None, 4096
+        "random 0.5B", model, embedded.tokenizer, 32_768, "float32", "cpu", None, 1024
     )
 
 
@@ -175,7 +177,8 @@ def limit(model: lm.LanguageModel, job: Job, batch: int) -> float:
         states = model._body(part).flatten(0, 1)
         share = round(scored * len(part) / len(rows))
         for chunk in states[:share].split(512):
-            model._head(chunk)
+            for _ in model._head(chunk, 512):
+                pass
     return float("nan")
 
 
@@ -190,13 +193,13 @@ METHODS: dict[str, tuple[Callable[[lm.LanguageModel, Job, int], float], bool]] =
 
 
 def fastest_batch(model: lm.LanguageModel, job: Job, name: str) -> int:
-    """The batch size of a peer, tried on a part of the job."""
+    """The batch size of a peer or of the limit, tried on a part of the job."""
     method, rows = METHODS[name]
-    if not rows:
+    if name in ("cqa", "naive"):
         return model.tokens_per_pass
     part = Job(job.name, job.texts, job.pool, job.pairs[:48], job.pieces[:48])
     seconds = {}
-    for batch in BATCHES:
+    for batch in BATCHES if rows else PASSES:
         begun = time.perf_counter()
         method(model, part, batch)
         seconds[batch] = time.perf_counter() - begun
