@@ -74,6 +74,12 @@ class ScoreConfig(Frozen):
     noise_floor: bool = False
 
 
+class StudyScoreConfig(ScoreConfig):
+    """How an experiment scores: with its noise, unless the file says otherwise."""
+
+    noise_floor: bool = True
+
+
 class ArmConfig(Frozen):
     """One condition of an experiment: what differs from the [train] section."""
 
@@ -116,7 +122,7 @@ class Experiment(Frozen):
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
     train: TrainConfig = TrainConfig()
     generate: GenerateConfig = GenerateConfig()
-    score: ScoreConfig = ScoreConfig(noise_floor=True)
+    score: StudyScoreConfig = StudyScoreConfig()
     analysis: AnalysisConfig
     expected: dict[str, Expected] = Field(default_factory=dict)
 

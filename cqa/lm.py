@@ -12,7 +12,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from cqa import heap, quiet
+from cqa import quiet
 
 quiet.libraries()
 
@@ -27,6 +27,7 @@ from transformers import (  # noqa: E402
 
 from cqa.conditions import Piece  # noqa: E402
 from cqa.errors import DataRefused  # noqa: E402
+from cqa.heap import keep_freed_memory  # noqa: E402
 from cqa.measures import Trace  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
 from cqa.packing import Row, batches_of, rows_of  # noqa: E402
@@ -195,7 +196,7 @@ def load(
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cpu":
-        heap.keep()
+        keep_freed_memory()
     tokenizer = load_tokenizer(model)
     loaded = load_model(model, dtype=dtype)
     # `generate` fills from here what our own configuration leaves open (repetition_penalty ...).

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from cqa.overlap import words
 from cqa.texts import row_id
@@ -107,8 +108,9 @@ class Treatment:
 
     probe: str
     texts: int
-    mean: float
-    mean_of_texts: float
+    mean: float | None
+    """None where no text could be scored."""
+    mean_of_texts: float | None
     beats_its_text: int
     flagged_as_copy: int
 
@@ -131,8 +133,8 @@ def treatments(scores: Sequence[Score], quantity: str) -> list[Treatment]:
             Treatment(
                 probe,
                 len(pairs),
-                sum(a for a, _, _ in pairs) / len(pairs),
-                sum(b for _, b, _ in pairs) / len(pairs),
+                fmean(a for a, _, _ in pairs) if pairs else None,
+                fmean(b for _, b, _ in pairs) if pairs else None,
                 sum(a > b for a, b, _ in pairs),
                 sum("copies the brief" in made.flags for _, _, made in pairs),
             )

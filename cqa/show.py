@@ -96,14 +96,20 @@ def texts(made: Sequence[Run], out: Path, rows: int, as_json: bool) -> None:
     print(f"{rows} rows in {shown(out)}")  # noqa: T201
 
 
-def scores(scored: Sequence[Run], as_json: bool) -> None:
-    """Means by source and group, for each scoring."""
+def scores(
+    scored: Sequence[Run], as_json: bool, probed: Sequence[Sequence[Treatment]] = ()
+) -> None:
+    """Means by source and group, for each scoring; of a scoring of probes, what became of them."""
     if as_json:
         found = [{**run.record, "path": str(run.path)} for run in scored]
+        for record, treatments in zip(found, probed, strict=False):
+            record["probes"] = [vars(one) for one in treatments]
         as_json_object(found[0] if len(found) == 1 else {"runs": found})
         return
     for run in scored:
         _scoring(run)
+    for treatments in probed:
+        _probes(treatments)
 
 
 def _scoring(run: Run) -> None:
@@ -140,10 +146,8 @@ def _scoring(run: Run) -> None:
     print(f"every quantity of every text: {shown(run.file('scores.jsonl'))}")  # noqa: T201
 
 
-def probes(treatments: Sequence[Treatment], as_json: bool) -> None:
+def _probes(treatments: Sequence[Treatment]) -> None:
     """What the primary quantity makes of texts that were made to fool it."""
-    if as_json:
-        return
     table = Table(title="specific gain, bits per token", title_justify="left", box=None)
     for column in ("probe", "texts", "probe's mean", "texts' mean", "beats its text", "copy flag"):
         table.add_column(column, justify="left" if column == "probe" else "right")

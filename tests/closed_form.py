@@ -33,11 +33,16 @@ class WordTokenizer:
 class RuleModel(nn.Module):
     """A causal model given by a rule: ids so far -> probability of every id."""
 
-    def __init__(self, rule: Callable[[tuple[int, ...]], Sequence[float]], window: int = 4096):
+    def __init__(
+        self,
+        rule: Callable[[tuple[int, ...]], Sequence[float]],
+        window: int = 4096,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
         super().__init__()
         self.rule = rule
         self.config = SimpleNamespace(max_position_embeddings=window)
-        self.dtype_holder = nn.Parameter(torch.zeros(1, dtype=torch.float64), requires_grad=False)
+        self.dtype_holder = nn.Parameter(torch.zeros(1, dtype=dtype), requires_grad=False)
 
     def get_output_embeddings(self):
         return None
@@ -54,17 +59,19 @@ class RuleModel(nn.Module):
                 for row in input_ids.tolist()
             ]
         )
-        return SimpleNamespace(logits=logits)
+        return SimpleNamespace(logits=logits.to(self.dtype_holder.dtype))
 
 
-def closed_form_lm(rule, tokenizer, window: int = 4096) -> LanguageModel:
+def closed_form_lm(
+    rule, tokenizer, window: int = 4096, dtype: torch.dtype = torch.float64
+) -> LanguageModel:
     """A rule behind the real engine."""
     return LanguageModel(
         name="closed form",
-        model=RuleModel(rule, window),
+        model=RuleModel(rule, window, dtype),
         tokenizer=tokenizer,
         window=window,
-        dtype="float64",
+        dtype=str(dtype).removeprefix("torch."),
         device="cpu",
     )
 

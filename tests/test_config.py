@@ -39,6 +39,13 @@ def test_the_shipped_experiment_is_understood_and_does_not_depend_on_defaults():
     assert found.analysis.arm == found.arms[0].name
 
 
+@pytest.mark.parametrize("said", ["", "[score]\nmismatched = 2", "[score]\nnoise_floor = false"])
+def test_a_study_measures_its_noise_unless_told_not_to(workplace, said):
+    path = workplace / "small.toml"
+    path.write_text(WHOLE + said, "utf-8")
+    assert read_experiment(path).score.noise_floor == ("false" not in said)
+
+
 def test_what_is_not_said_has_its_default(workplace):
     path = workplace / "small.toml"
     path.write_text(WHOLE, "utf-8")

@@ -11,6 +11,7 @@ from cqa.measures import (
     ALL,
     Evidence,
     Size,
+    Thresholds,
     Trace,
     entropy_gain,
     gain,
@@ -196,3 +197,19 @@ def test_a_brief_with_one_part_gives_that_part_everything():
     assert found["phi_audience"] is None
     assert why["phi_audience"] == "the brief has no audience"
     assert why["contrast"] == "the row carries no foil"
+
+
+@pytest.mark.parametrize(
+    ("surprise", "residual", "quadrant"),
+    [
+        (3.0, 1.0, "cliché"),
+        (5.0, 1.0, "calibrated surprise"),
+        (5.0, 3.0, "noise"),
+        (3.0, 3.0, "contradiction"),
+        (4.0, 2.0, "cliché"),  # the border itself is low
+    ],
+)
+def test_quadrants_meet_at_the_medians_of_the_reference(surprise, residual, quadrant):
+    borders = Thresholds.of([1.0, 4.0, 9.0], [2.0, 0.5, 7.0])
+    assert borders == Thresholds(4.0, 2.0)
+    assert borders.quadrant(surprise, residual) == quadrant

@@ -15,6 +15,7 @@ from cqa import lm, model_ref
 from cqa.conditions import Piece, plan, pool_of
 from cqa.judge import Judge, evidence, traces_of
 from cqa.measures import bits, nce_bits, quantities
+from cqa.surprisal import Head, token_terms
 from cqa.texts import row_id
 from cqa.types import Brief, Text
 
@@ -48,8 +49,8 @@ class JointTokenizer:
         return [(i, i + 1) for i in range(len(text))]
 
 
-@pytest.fixture(scope="module")
-def joint():
+@pytest.fixture(scope="module", params=["float64", "float32"])
+def joint(request):
     """p(y, x1, x2), shape (3, 3, 3), and the model that holds its conditionals and marginal."""
     p = np.random.default_rng(7).dirichlet(np.full(BRIEFS * LETTERS**LENGTH, 0.5))
     p = p.reshape(BRIEFS, LETTERS, LETTERS)
@@ -64,8 +65,12 @@ def joint():
         for y in range(BRIEFS):
             put((0, 1 + y), p[y].sum(axis=1))
             put((0, 1 + y, FIRST_LETTER + a), p[y, a])
-    model = closed_form_lm(table_rule(table, FIRST_LETTER + LETTERS), JointTokenizer())
-    return p, model
+    rule = table_rule(table, FIRST_LETTER + LETTERS)
+    return p, closed_form_lm(rule, JointTokenizer(), dtype=getattr(torch, request.param))
+
+
+EXACT = {"float64": 1e-9, "float32": 1e-5}
+"""How near a sum over the distribution has to come, in bits."""
 
 
 def gains(model) -> np.ndarray:
@@ -89,24 +94,27 @@ def test_gain_summed_over_a_known_distribution_is_its_mutual_information(joint):
     px, py = p.sum(axis=0), p.sum(axis=(1, 2))
     information = float((p * np.log2(p / (py[:, None, None] * px))).sum())
     assert information > 0.1
-    assert float((p * gains(model)).sum()) == pytest.approx(information, abs=1e-9)
+    assert float((p * gains(model)).sum()) == pytest.approx(information, abs=EXACT[model.dtype])
 
 
 def test_gain_under_an_independent_brief_is_minus_a_divergence(joint):
     p, model = joint
     independent = p.sum(axis=(1, 2))[:, None, None] * p.sum(axis=0)
     divergence = float((independent * np.log2(independent / p)).sum())
-    assert float((independent * gains(model)).sum()) == pytest.approx(-divergence, abs=1e-9)
+    mean = float((independent * gains(model)).sum())
+    assert mean == pytest.approx(-divergence, abs=EXACT[model.dtype])
     assert divergence > 0
 
 
-def test_a_sample_covers_the_mutual_information(joint):
+def test_intervals_from_samples_cover_the_mutual_information(joint):
+    """200 samples of 400 texts: the 95 % interval of the mean holds the truth in 90 to 99 %."""
     p, model = joint
     value = gains(model).ravel()
-    truth = float((p.ravel() * value).sum())
-    drawn = value[np.random.default_rng(1).choice(p.size, size=4000, p=p.ravel())]
-    error = drawn.std(ddof=1) / math.sqrt(len(drawn))
-    assert abs(drawn.mean() - truth) < 4 * error
+    px, py = p.sum(axis=0), p.sum(axis=(1, 2))
+    truth = float((p * np.log2(p / (py[:, None, None] * px))).sum())
+    drawn = value[np.random.default_rng(1).choice(p.size, size=(200, 400), p=p.ravel())]
+    error = drawn.std(axis=1, ddof=1) / math.sqrt(400)
+    assert 180 <= (np.abs(drawn.mean(axis=1) - truth) < 1.96 * error).sum() <= 198
 
 
 def test_nce_with_independent_briefs_is_a_lower_bound_in_the_mean(joint):
@@ -225,6 +233,54 @@ def test_traces_equal_the_naive_reference(tiny, pieces, tokens_per_pass, order, 
         assert np.abs(bits(trace.entropy_nats - entropy)).max() < 1e-4
 
 
+def test_padding_on_the_left_gives_the_same_numbers(tiny, pieces):
+    """The engine pads on the right; transformers with a mask and positions, padded on the left."""
+    some = pieces[:60:7]
+    width = max(len(piece.left) + len(piece.target) for piece in some)
+    ids = torch.zeros((len(some), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, piece in enumerate(some):
+        page = [*piece.left, *piece.target]
+        ids[i, width - len(page) :] = torch.tensor(page)
+        mask[i, width - len(page) :] = 1
+    with torch.inference_mode():
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        logits = tiny.model(ids, attention_mask=mask, position_ids=positions).logits
+        logp = torch.log_softmax(logits, -1)
+    for i, (piece, trace) in enumerate(zip(some, tiny.traces(some), strict=True)):
+        at = torch.arange(width - len(piece.target), width)
+        found = logp[i, at - 1, ids[i, at]].numpy()
+        assert np.abs(bits(trace.logprob_nats - found)).max() < 1e-4
+
+
+@pytest.mark.parametrize(("rows", "logits"), [(1, 1), (3, 7), (4, 40), (100, 10**6)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_walk_along_the_vocabulary_is_the_softmax(rows, logits, dtype):
+    torch.manual_seed(1)
+    matrix = torch.nn.Linear(8, 50, dtype=dtype).requires_grad_(False)
+    states, target = 9 * torch.randn(11, 8, dtype=dtype), torch.randint(0, 50, (11,))
+    exact = torch.nn.functional.linear(
+        states.double(), matrix.weight.double(), matrix.bias.double()
+    )
+    logp = exact.log_softmax(-1)
+    logprob, entropy = token_terms(Head(matrix), states, target, rows=rows, logits=logits)
+    assert logprob.dtype == entropy.dtype == torch.promote_types(dtype, torch.float32)
+    near = 1e-12 if dtype == torch.float64 else 2e-5
+    wanted = logp[torch.arange(11), target]
+    torch.testing.assert_close(logprob.double(), wanted, atol=near, rtol=0)
+    torch.testing.assert_close(entropy.double(), -(logp.exp() * logp).sum(-1), atol=near, rtol=0)
+
+
+@pytest.mark.parametrize("logits", [1, 2, 6])
+def test_probabilities_of_zero_are_counted_as_none(logits):
+    p = torch.tensor([[0.0, 0.0, 0.5, 0.25, 0.25, 0.0]], dtype=torch.float64)
+    head, none = Head(torch.nn.Identity()), torch.tensor([0])
+    logprob, entropy = token_terms(head, p.log(), torch.tensor([2]), rows=1, logits=logits)
+    assert float(logprob) == pytest.approx(math.log(0.5))
+    assert float(entropy) == pytest.approx(1.5 * math.log(2))
+    assert float(token_terms(head, p.log(), none, rows=1, logits=logits)[0]) == -math.inf
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -269,6 +325,34 @@ def test_a_row_has_the_same_score_in_any_company(tiny):
     for name, value in alone.items():
         if value is not None:
             assert found[name] == pytest.approx(value, abs=1e-4), name
+
+
+def test_the_noise_floor_is_of_a_fixed_quarter_and_at_least_24_texts(tiny):
+    rows = [
+        Text(**{k: row[k] for k in ("context", "brief", "text")}, id=f"{row['id']}-{copy}")
+        for copy in range(10)
+        for row in items()
+    ]
+    name, passes = "gain_bits_per_token", []
+    real = Judge.mark
+
+    class Watched(Judge):
+        def mark(self, texts, **options):
+            passes.append(([text.id for text in texts], options))
+            return real(self, texts, **options)
+
+    watched = Watched("tiny", "hash", tiny, pool=())
+    found = watched.noise_floor(rows, len(rows), [name])
+    assert found["texts"] == 120 // 4
+    assert 0 <= found["largest_difference"][name] < 1e-4
+    (usual, _), (other, how) = passes
+    assert other == usual[::-1]
+    assert how["tokens_per_pass"] < tiny.tokens_per_pass
+    assert not how["by_length"]
+    passes.clear()
+    watched.noise_floor(random.Random(1).sample(rows, len(rows)), len(rows), [name])
+    assert passes[0][0] == usual, "the same quarter in any order"
+    assert watched.noise_floor(rows[:60], 60, [name])["texts"] == 24
 
 
 # --- independent scorers --------------------------------------------------------------------------

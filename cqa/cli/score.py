@@ -119,10 +119,8 @@ def score(
         return
     if out:
         columns.write(scored, out)
-    show.scores(scored, as_json)
-    if probes:
-        for run in scored:
-            show.probes(treatments(stage.load_scores(run), stage.PRIMARY), as_json)
+    fooled = [treatments(stage.load_scores(run), stage.PRIMARY) for run in scored if probes]
+    show.scores(scored, as_json, fooled)
 
 
 def _refuse_absent(file: Path) -> None:
