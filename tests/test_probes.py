@@ -58,6 +58,10 @@ def score(source: str, name: str, value: float | None, *flags: str) -> Score:
         id=f"{name}/{source}",
         judge="j",
         source=source,
+        group=None,
+        work=None,
+        item=None,
+        sample=None,
         quantities=values,
         reasons={},
         tokens=1,
@@ -85,16 +89,11 @@ def test_treatments_are_counted_against_the_texts_they_were_made_from():
 
 def test_the_report_says_how_each_probe_was_treated_and_the_copy_is_flagged(cqa, tiny_model):
     keys = ("id", "context", "brief", "text", "work", "group")
-    write_rows(Path("texts.jsonl"), [{key: row[key] for key in keys} for row in items()[:8]])
-    typed = [
-        "score",
-        "texts.jsonl",
-        "--probes",
-        "--judge",
-        str(tiny_model),
-        "--pool",
-        "texts.jsonl",
-    ]
+    rows = [{key: row[key] for key in keys} for row in items()]
+    write_rows(Path("pool.jsonl"), rows)
+    some = [*rows[:4], *rows[6:10]]
+    write_rows(Path("texts.jsonl"), some)
+    typed = ["score", "texts.jsonl", "--probes", "--judge", str(tiny_model), "--pool", "pool.jsonl"]
     result = cqa(*typed, "--json")
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
@@ -107,10 +106,9 @@ def test_the_report_says_how_each_probe_was_treated_and_the_copy_is_flagged(cqa,
         for row in read_rows(Path(told["path"], "scores.jsonl"))
     }
     for probe, one in by_name.items():
-        pairs = [(scores[f"item-0{n}/{probe}"], scores[f"item-0{n}/text"]) for n in range(8)]
-        pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
-        assert one["texts"] == len(pairs) > 0
-        assert one["mean"] == pytest.approx(sum(a for a, _ in pairs) / len(pairs))
+        pairs = [(scores[f"{row['id']}/{probe}"], scores[f"{row['id']}/text"]) for row in some]
+        assert one["texts"] == len(pairs) == 8
+        assert one["mean"] == pytest.approx(sum(a for a, _ in pairs) / 8)
         assert one["beats_its_text"] == sum(a > b for a, b in pairs)
     shown = cqa(*typed).stdout
     assert all(probe in shown for probe in PROBES)
