@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cqa import importers, leaks, quality, runs
+from cqa import agreement, checks, leaks, quality, runs, sources
 from cqa.dialogue import batch_signals
-from cqa.errors import DataRefused, Problem
+from cqa.errors import DataRefused
 from cqa.files import (
-    iter_rows,
     read_json,
     read_rows,
     sha256_of,
@@ -23,20 +21,10 @@ from cqa.files import (
     write_json,
     write_rows,
 )
-from cqa.paths import shown
-from cqa.types import Annotation, Dialogue, Frozen, Item
+from cqa.sources import Dropped, Read, Rows
+from cqa.types import Annotation, Dialogue, Item
 
 DEV_SHARE = 0.2
-_FILES: dict[str, type[Frozen]] = {
-    "dialogues.jsonl": Dialogue,
-    "annotations.jsonl": Annotation,
-    "items.jsonl": Item,
-}
-_TELLING_KEYS = {
-    "turns": "dialogues.jsonl",
-    "reasoning": "annotations.jsonl",
-    "group": "items.jsonl",
-}
 
 
 @dataclass(frozen=True)
@@ -55,55 +43,60 @@ class DataSet:
         return [a for a in self.annotations if split == "all" or self.split[a.work] == split]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A row and the place it was read from."""
+def run(
+    given: Sequence[Path],
+    root: Path | None = None,
+    *,
+    speakers: Mapping[str, str] | None = None,
+    drop: bool = False,
+) -> runs.Run:
+    """Validate the files together and write them as one data set, or refuse and write nothing.
 
-    row: Frozen
-    where: str
-
-
-def run(sources: Sequence[Path], root: Path | None = None) -> runs.Run:
-    """Validate the sources together and write them as one data set, or refuse and write nothing."""
-    files = [file for source in sources for file in _files_of(source)]
-    read: dict[str, list[_Read]] = {name: [] for name in _FILES}
-    problems: list[Problem] = []
-    for path, name in files:
-        before = len(read[name]) + len(problems)
-        for number, outcome in _rows(path, name):
-            if isinstance(outcome, list):
-                problems += outcome
-            else:
-                read[name].append(_Read(outcome, f"{shown(path)}:{number}"))
-        if len(read[name]) + len(problems) == before:
-            problems.append(Problem(shown(path), "", "no rows", "one JSON object per line"))
-    problems += _cross_check(read, all_read=not problems)
+    With `drop` the good records go on and the refused ones are kept whole in `dropped.jsonl`, each
+    with its place and every reason. Refused all the same is a leak, since only a person can say
+    which side has to go, and a file in which not even records can be told apart.
+    """
+    rows = sources.read(given, speakers)
+    if drop:
+        checks.sift(rows)
+        problems = [problem for one in rows.refused if not one.line for problem in one.problems]
+    else:
+        problems = [problem for one in rows.refused for problem in one.problems]
+        unfit = checks.check(rows, all_read=not problems)
+        problems += [problem for one in unfit for problem in one.problems]
+    problems += checks.leaked(rows)
+    if not problems and not any(rows.of.values()):
+        problems = [problem for one in rows.refused for problem in one.problems]
     if problems:
         raise DataRefused(problems, next_step="mend the lines and run the same command again")
 
+    dropped = list(sources.kept_whole(rows.refused))
+    beside = {"marks": [entry.row for entry in rows.of["marks.jsonl"]], "dropped": dropped}
+    inputs = {name: sha256_of_rows(found) for name, found in beside.items() if found}
     spec = runs.Spec(
         stage="ingest",
-        label=sources[0].resolve().name if sources else "",
+        label=given[0].resolve().name if given else "",
         config={"dev_share": DEV_SHARE},
-        inputs={"data": _content_hash(read)},
-        code=runs.code_hash("ingest.py", "types.py"),
+        inputs={"data": _content_hash(rows.of), **inputs},
+        code=runs.code_hash("ingest.py", "leaks.py", "sources.py", "types.py"),
     )
     if done := runs.find(spec, root):
         return done
     with runs.execute(spec, root) as ingested:
-        _write(ingested, read)
+        _write(ingested, rows, dropped)
     return ingested
 
 
 def load(run: runs.Run) -> DataSet:
     """The data set of an ingest run."""
-    rows = {
-        name: read_rows(run.file(name), kind) if run.file(name).exists() else []
-        for name, kind in _FILES.items()
-    }
+
+    def rows(name: str) -> list:
+        file = run.file(name)
+        return read_rows(file, sources.KINDS[name]) if file.exists() else []
+
+    annotations = current(rows("annotations.jsonl"))
     split = read_json(run.file("split.json"))
-    annotations = current(rows["annotations.jsonl"])
-    return DataSet(run.id, rows["dialogues.jsonl"], annotations, rows["items.jsonl"], split)
+    return DataSet(run.id, rows("dialogues.jsonl"), annotations, rows("items.jsonl"), split)
 
 
 def current(annotations: Sequence[Annotation]) -> list[Annotation]:
@@ -128,156 +121,63 @@ def split_by_work(annotations: Sequence[Annotation]) -> dict[str, Literal["train
     return {work: "dev" if group[work] in dev else "train" for work in works}
 
 
-def _rows(path: Path, name: str) -> Iterator[tuple[int, Frozen | list[Problem]]]:
-    if name == "dialogues.jsonl" and importers.detect(path):
-        for found in importers.read(path):
-            yield found.line, found.outcome
-    else:
-        yield from iter_rows(path, _FILES[name])
-
-
-def _files_of(source: Path) -> list[tuple[Path, str]]:
-    if source.is_dir():
-        found = [(source / name, name) for name in _FILES if (source / name).is_file()]
-        if not found:
-            raise DataRefused(
-                f"{shown(source)}: none of {', '.join(_FILES)} in this folder",
-                next_step="give a folder laid out as annotations/founding, or the files themselves",
-            )
-        return found
-    if source.name in _FILES:
-        return [(source, source.name)]
-    if importers.detect(source):
-        return [(source, "dialogues.jsonl")]
-    return [(source, _kind_of(source))]
-
-
-def _kind_of(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            first = json.loads(next(line for line in lines if line.strip()))
-    except FileNotFoundError:
-        raise DataRefused(f"{shown(path)}: no such file", next_step="check the path") from None
-    except (StopIteration, ValueError, OSError, RecursionError):
-        first = {}
-    for key, name in _TELLING_KEYS.items():
-        if isinstance(first, dict) and key in first:
-            return name
-    raise DataRefused(
-        [
-            Problem(
-                f"{shown(path)}:1",
-                "",
-                "a row that is neither dialogue, annotation nor item",
-                "a JSON object with `turns`, `reasoning` or `group`",
-            )
-        ],
-        next_step="see annotations/README.md for the three kinds of rows",
-    )
-
-
-def _cross_check(read: dict[str, list[_Read]], *, all_read: bool) -> list[Problem]:
-    """What no single row can show: ids across files, turns that exist, works on one side only.
-
-    Where some rows could not be read, a dialogue that is not there may be one of them.
-    """
-    problems = []
-    for entries in read.values():
-        first: dict[str, str] = {}
-        for entry in entries:
-            if entry.row.id in first:
-                seen = f"{entry.row.id!r}, which {first[entry.row.id]} has already"
-                problems.append(Problem(entry.where, "id", seen, "an id of its own"))
-            first.setdefault(entry.row.id, entry.where)
-    seen_ids: set[str] = set()
-    for entry in read["annotations.jsonl"]:
-        corrected = entry.row.corrects
-        if corrected is not None and corrected not in seen_ids:
-            expected = "the id of an annotation on an earlier line"
-            problems.append(Problem(entry.where, "corrects", repr(corrected), expected))
-        seen_ids.add(entry.row.id)
-    dialogues = {entry.row.id: entry.row for entry in read["dialogues.jsonl"]}
-    for entry in read["annotations.jsonl"]:
-        if all_read or entry.row.dialogue in dialogues:
-            problems += _check_annotation(entry, dialogues)
-    placed = {
-        name: [leaks.Placed(entry.where, entry.row) for entry in entries]
-        for name, entries in read.items()
-    }
-    training = [*placed["annotations.jsonl"], *placed["dialogues.jsonl"]]
-    return problems + leaks.leaks(training, placed["items.jsonl"])
-
-
-def _check_annotation(entry: _Read, dialogues: dict[str, Dialogue]) -> list[Problem]:
-    annotation = entry.row
-    dialogue = dialogues.get(annotation.dialogue)
-    if dialogue is None:
-        expected = f"the id of a dialogue given with it ({len(dialogues)} were)"
-        return [Problem(entry.where, "dialogue", repr(annotation.dialogue), expected)]
-    problems = []
-    if _same_work(dialogue.work) != _same_work(annotation.work):
-        expected = f"the work of its dialogue, {dialogue.work!r}"
-        problems.append(Problem(entry.where, "work", repr(annotation.work), expected))
-    known = {turn.turn for turn in dialogue.turns}
-    for number, step in enumerate(annotation.reasoning):
-        field = f"reasoning[{number}].turns"
-        if beyond := [turn for turn in step.turns if turn not in known]:
-            expected = f"turns of {dialogue.id} (its last is {dialogue.turns[-1].turn})"
-            problems.append(Problem(entry.where, field, ", ".join(beyond), expected))
-        if not any(turn.startswith("C") for turn in step.turns):
-            seen = ", ".join(step.turns)
-            problems.append(Problem(entry.where, field, seen, "at least one turn of the expert, C"))
-    return problems
-
-
-def _same_work(title: str) -> str:
-    return " ".join(title.casefold().split())
-
-
-def _content_hash(read: dict[str, list[_Read]]) -> str:
+def _content_hash(read: Mapping[str, list[Read]]) -> str:
+    """Of what is trained on and measured; marks are neither."""
     return sha256_of_value(
-        {name: sha256_of_rows(entry.row for entry in entries) for name, entries in read.items()}
+        {
+            name: sha256_of_rows(entry.row for entry in entries)
+            for name, entries in read.items()
+            if name != "marks.jsonl"
+        }
     )
 
 
-def _quality(read: dict[str, list[_Read]]) -> dict:
+def _quality(annotations: Sequence, dialogues: Sequence, items: Sequence) -> dict:
     """The measures of what was read; a kind of row that is not there is left out."""
-    rows = {name: [entry.row for entry in entries] for name, entries in read.items()}
     found = {}
-    if rows["annotations.jsonl"]:
-        found["annotations"] = quality.quality_of_annotations(
-            rows["annotations.jsonl"], rows["dialogues.jsonl"]
-        )
-    if rows["items.jsonl"]:
-        found["items"] = quality.quality_of_items(rows["items.jsonl"])
+    if annotations:
+        found["annotations"] = quality.quality_of_annotations(annotations, dialogues)
+    if items:
+        found["items"] = quality.quality_of_items(items)
     return found
 
 
-def _write(ingested: runs.Run, read: dict[str, list[_Read]]) -> None:
-    for name, entries in read.items():
-        if entries:
-            write_rows(ingested.file(name), (entry.row for entry in entries))
-    annotations = [entry.row for entry in read["annotations.jsonl"]]
-    items = [entry.row for entry in read["items.jsonl"]]
+def _write(ingested: runs.Run, rows: Rows, dropped: Sequence[Dropped]) -> None:
+    of = {name: [entry.row for entry in entries] for name, entries in rows.of.items()}
+    for name, written in {**of, "dropped.jsonl": dropped}.items():
+        if written:
+            write_rows(ingested.file(name), written)
+    dialogues, annotations, items = (
+        of[name] for name in ("dialogues.jsonl", "annotations.jsonl", "items.jsonl")
+    )
     split = split_by_work(annotations)
-    protocol = batch_signals([entry.row for entry in read["dialogues.jsonl"]], annotations)
-    write_json(ingested.file("signals.json"), protocol)
+    agreed = agreement.of_marks(current(annotations), of["marks.jsonl"])
+    write_json(ingested.file("signals.json"), batch_signals(dialogues, annotations))
     write_json(ingested.file("split.json"), split)
-    write_json(ingested.file("quality.json"), _quality(read))
+    write_json(ingested.file("quality.json"), _quality(annotations, dialogues, items))
+    if rows.notes:
+        write_json(ingested.file("notes.json"), rows.notes)
+    if agreed:
+        write_json(ingested.file("agreement.json"), agreed)
+    works = {
+        side: {checks.same_work(work) for work, of_work in split.items() if of_work == side}
+        for side in ("train", "dev")
+    }
     kinds = Counter(step.kind for annotation in annotations for step in annotation.reasoning)
     groups = Counter(item.group for item in items)
+    headline = {
+        "dialogues": len(dialogues),
+        "annotations": len(annotations),
+        "works_train": len(works["train"]),
+        "works_dev": len(works["dev"]),
+        "steps_by_kind": dict(sorted(kinds.items())),
+        "items_literary": groups["literary"],
+        "items_factual": groups["factual"],
+        "works_benchmark": len({item.work for item in items}),
+    }
+    if dropped:
+        headline["dropped"] = len(dropped)
     ingested.tell(
-        headline={
-            "dialogues": len(read["dialogues.jsonl"]),
-            "annotations": len(annotations),
-            "works_train": len(
-                {_same_work(work) for work, side in split.items() if side == "train"}
-            ),
-            "works_dev": len({_same_work(work) for work, side in split.items() if side == "dev"}),
-            "steps_by_kind": dict(sorted(kinds.items())),
-            "items_literary": groups["literary"],
-            "items_factual": groups["factual"],
-            "works_benchmark": len({item.work for item in items}),
-        },
-        outputs={name: sha256_of(ingested.file(name)) for name, entries in read.items() if entries},
+        headline=headline,
+        outputs={name: sha256_of(ingested.file(name)) for name, written in of.items() if written},
     )

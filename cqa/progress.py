@@ -19,7 +19,7 @@ console = Console(stderr=True, highlight=False)
 
 def say(line: str) -> None:
     """One line for the reader, not part of the result."""
-    console.print(line, markup=False)
+    console.print(line, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -156,6 +156,25 @@ class Annotation(Frozen):
         return self
 
 
+class Marks(Frozen):
+    """What another annotator takes the steps of an annotation for, without having seen its kinds.
+
+    The annotation itself holds the first opinion; where a batch has marks, their agreement is told.
+    """
+
+    annotation: Identifier
+    annotator: Name
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)]
+    """One for each step, in order."""
+    load_bearing: tuple[int, ...] | None = None
+    """The steps, numbered from 1, without which the judgement falls; null if not asked."""
+
+    @property
+    def id(self) -> str:
+        """Who marked what: one line each."""
+        return f"{self.annotation} by {self.annotator}"
+
+
 class Item(Frozen):
     """One benchmark entry: a text that answers its brief, and a foil that does not."""
 

@@ -288,3 +288,177 @@ def test_a_transcript_is_a_dialogue(cqa, workplace):
     assert [turn["turn"] for turn in row["turns"]] == ["B1", "C1", "B2", "C2"]
     signals = json.loads((Path(record["path"]) / "signals.json").read_text())
     assert signals["exits"] == {"missing": 1}
+
+
+NAMED = (
+    "work: The Ferry\n\nAnna: Why the lamp?\nDr. Wu: It is, hm, what he has.\n"
+    "Anna: And without?\nDr. Wu: Then nothing burns.\n"
+)
+
+
+def test_who_is_who_can_be_said_on_the_command_line(cqa, workplace):
+    (workplace / "session.txt").write_text(NAMED)
+    (told, _) = refused(cqa, workplace, "session.txt")
+    assert told.startswith("session.txt:3: speaker: saw speakers 'Anna' (2), 'Dr. Wu' (2)")
+    assert told.endswith("or with --speakers")
+    record = ingested(cqa, "session.txt", "--speakers", "B=Anna,C=Dr. Wu")
+    (row,) = read_rows(Path(record["path"]) / "dialogues.jsonl")
+    assert [turn["turn"] for turn in row["turns"]] == ["B1", "C1", "B2", "C2"]
+    assert record["warnings"]["exit_by"] == {
+        "dialogues": ["session-1"],
+        "example": "who ended the dialogue, and why, is not recorded",
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("Anna", "saw 'Anna'"), ("B=Anna,C=Anna", "'Anna' twice")]
+)
+def test_speakers_that_say_nothing_are_a_fault_of_usage(cqa, workplace, said, told):
+    (workplace / "session.txt").write_text(NAMED)
+    result = cqa("ingest", "session.txt", "--speakers", said)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_speakers_beside_files_that_need_none_are_not_ignored(cqa, batch):
+    result = cqa("ingest", "batch", "--speakers", "B=Anna,C=Wu")
+    assert result.exit_code == 2
+    assert "--speakers beside files that say B and C themselves" in result.stderr
+
+
+def test_warnings_and_notes_are_shown_and_are_no_verdicts(cqa, workplace):
+    (workplace / "session.txt").write_text("B: Why the lamp?\nC: It is what he has.\n")
+    result = cqa("ingest", "session.txt")
+    assert result.exit_code == 0
+    told = result.stderr.splitlines()
+    assert told[0] == (
+        "note: session.txt:1: work: not said; the name of the file, 'session', stands for it"
+    )
+    assert (
+        "warning: exit_by in 1 dialogue (session-1): "
+        "who ended the dialogue, and why, is not recorded" in told
+    )
+    assert told[-1].startswith("warnings are no verdicts")
+
+
+def dropped(record: dict) -> list[dict]:
+    return read_rows(Path(record["path"]) / "dropped.jsonl")
+
+
+def test_drop_goes_on_without_refused_records_and_keeps_them_whole(cqa, workplace, batch):
+    change(batch / "annotations.jsonl", 2, lambda row: row["reasoning"][0].update(kind="mood"))
+    change(batch / "annotations.jsonl", 4, lambda row: row["reasoning"][0].update(turns=["C9"]))
+    with (batch / "annotations.jsonl").open("ab") as out:
+        out.write(b'{"id": "ann-9", "id": "ann-10"}\n\xff\n')
+    record = ingested(cqa, "batch", "--drop")
+    assert record["headline"]["annotations"] == 4
+    assert record["headline"]["dropped"] == 4
+    rows = dropped(record)
+    assert [row["where"].rpartition(":")[2] for row in rows] == ["3", "7", "8", "5"]
+    lines = (batch / "annotations.jsonl").read_bytes().splitlines()
+    assert rows[0]["record"] == json.loads(lines[2])
+    assert rows[1]["record"] == '{"id": "ann-9", "id": "ann-10"}'
+    assert rows[3]["record"] == json.loads(lines[4])
+    assert rows[0]["problems"] == [
+        "batch/annotations.jsonl:3: reasoning[0].kind: saw 'mood'; "
+        "expected one of 'craft', 'intent', 'audience' or 'reality'"
+    ]
+    assert "reasoning[0].turns: saw C9" in rows[3]["problems"][0]
+    assert record["dropped"] == [problem for row in rows for problem in row["problems"]]
+
+
+def test_what_rests_on_a_dropped_record_goes_with_it(cqa, workplace, batch):
+    change(batch / "dialogues.jsonl", 1, lambda row: row["turns"].pop(0))  # C2 before any C1
+    first = read_rows(batch / "annotations.jsonl")[3]
+    broken = {**first, "id": "ann-3b", "corrects": "ann-3", "passage": ""}
+    with (batch / "annotations.jsonl").open("a") as out:
+        out.write(json.dumps(broken) + "\n")
+    record = ingested(cqa, "batch", "--drop")
+    kept = read_rows(Path(record["path"]) / "annotations.jsonl")
+    # ann-1 lost its dialogue; ann-3 is held to be wrong, and what should replace it is no good
+    assert [row["id"] for row in kept] == ["ann-0", "ann-2", "ann-4", "ann-5"]
+    reasons = {row["where"].removeprefix("batch/"): row["problems"] for row in dropped(record)}
+    assert "dialogue: saw 'dlg-1'" in reasons["annotations.jsonl:2"][0]
+    assert "'ann-3', whose correction was refused" in reasons["annotations.jsonl:4"][0]
+
+
+def test_of_two_records_with_one_id_the_later_is_dropped(cqa, workplace, batch):
+    change(batch / "annotations.jsonl", 5, lambda row: row.update(id="ann-0"))
+    record = ingested(cqa, "batch", "--drop")
+    assert [row["where"] for row in dropped(record)] == ["batch/annotations.jsonl:6"]
+
+
+def test_drop_keeps_imported_records_whole(cqa, workplace):
+    good = {"messages": [{"role": "user", "content": "Why?"}], "work": "The Ferry"}
+    good["messages"].append({"role": "assistant", "content": "It burns."})
+    bad = {"messages": [{"role": "tool", "content": "x"}], "work": "灯"}
+    write_rows(workplace / "chat.jsonl", [good, bad])
+    record = ingested(cqa, "chat.jsonl", "--drop")
+    (row,) = dropped(record)
+    assert (row["where"], row["record"]) == ("chat.jsonl:2", bad)
+
+
+def test_a_leak_is_refused_with_drop_too(cqa, workplace, batch, benchmark):
+    change(benchmark, 3, lambda row: row.update(work="Novel 2"))
+    assert "else a leak" in refused(cqa, workplace, "batch", "items.jsonl", "--drop")[0]
+
+
+def test_a_batch_of_which_nothing_is_left_is_refused_with_drop_too(cqa, workplace):
+    (workplace / "annotations.jsonl").write_text('{"reasoning": 1}\n')
+    assert len(refused(cqa, workplace, "annotations.jsonl", "--drop")) > 1
+
+
+def test_a_file_without_records_is_refused_with_drop_too(cqa, workplace, batch):
+    (batch / "dialogues.jsonl").write_text("")
+    assert "no rows" in refused(cqa, workplace, "batch", "--drop")[0]
+
+
+def marks(number: int, *kinds: str, **changes) -> dict:
+    return {"annotation": f"ann-{number}", "annotator": "second", "kinds": kinds} | changes
+
+
+def test_two_annotators_are_compared_step_by_step(cqa, workplace, batch):
+    # the annotations have the kinds reality, audience, and step 1 bears load
+    given = [marks(n, "reality", "audience", load_bearing=[1]) for n in range(4)]
+    given += [marks(4, "craft", "audience", load_bearing=[2])]
+    write_rows(batch / "marks.jsonl", given)
+    record = ingested(cqa, "batch")
+    agreed = record["agreement"]
+    assert (agreed["annotators"], agreed["annotations"]) == (2, 5)
+    # reality 4 + 5, audience 5 + 5, craft 1 of 20; observed 2, expected (400 - 81 - 100 - 1) / 19
+    expected = 1 - 2 / ((20**2 - 9**2 - 10**2 - 1**2) / 19)
+    assert agreed["kinds"]["krippendorffs_alpha"] == pytest.approx(expected)
+    assert agreed["kinds"]["same"] == 0.9
+    assert agreed["kinds"]["by_mark"]["craft"] == 0
+    # bearing and not: ten of each; four observed of ten pairs differ in two steps
+    assert agreed["load_bearing"]["krippendorffs_alpha"] == pytest.approx(1 - 4 / (200 / 19))
+    assert "agreement of 2 annotators on 10 steps of 5 annotations: kinds alpha 0.83" in (
+        cqa("ingest", "batch").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([marks(9, "craft")], "marks.jsonl:1: annotation: saw 'ann-9'"),
+        ([marks(1, "craft")], "kinds: saw 1 of them; expected one for each of the 2 steps"),
+        ([marks(1, "craft", "mood")], "kinds[1]: saw 'mood'"),
+        ([marks(1, "craft", "craft", load_bearing=[3])], "load_bearing: saw [3]"),
+        ([marks(1, "craft", "craft")] * 2, "marks.jsonl:2: annotator: saw 'ann-1 by second'"),
+    ],
+)
+def test_marks_that_do_not_fit_are_refused(cqa, workplace, batch, given, told):
+    write_rows(batch / "marks.jsonl", given)
+    assert told in refused(cqa, workplace, "batch")[0]
+
+
+def test_marks_change_no_training(cqa, workplace, batch):
+    plain = ingested(cqa, "batch")
+    write_rows(batch / "marks.jsonl", [marks(1, "craft", "craft")])
+    marked = ingested(cqa, "batch")
+    assert marked["inputs"]["data"] == plain["inputs"]["data"]
+    assert marked["id"] != plain["id"]
+    assert marked["agreement"]["load_bearing"]["krippendorffs_alpha"] is None
+    assert marked["agreement"]["reasons"] == {
+        "load_bearing.krippendorffs_alpha": "nobody else was asked"
+    }

@@ -179,6 +179,18 @@ def test_six_words_of_b_in_a_claim_that_c_never_says_are_a_leak(claim, answer, l
         assert where == "ann-0 step 1, B1: 'she would rather lose the house'"
 
 
+def test_words_that_are_not_cleared_are_not_quoted():
+    rights = {
+        "contributor": "A.",
+        "source": "a session",
+        "licence": "none",
+        "redistribution": False,
+    }
+    talk = dialogue(f"B x: {B_SAYS}", "C: Yes.", rights=rights)
+    made = annotation(("Here she would rather lose the house.", ["C1"]))
+    assert dialogue_signals(talk, [made])["words_of_b_in_target"].where == ("ann-0 step 1, B1",)
+
+
 def test_a_decision_in_the_words_of_b_is_a_leak_too():
     talk = dialogue(f"B x: {B_SAYS}", "C: Yes.")
     made = annotation(("He lies.", ["C1"]), decision="She would rather lose the house.")
@@ -484,6 +496,8 @@ def test_the_sums_of_a_batch_are_those_of_its_dialogues():
         "exit_by": ["dlg-1", "dlg-2"],
         "c_share": ["dlg-2"],
     }
+    assert batch["examples"]["exit_by"] == "who ended the dialogue, and why, is not recorded"
+    assert batch["examples"].keys() == batch["warnings"].keys()
     assert batch["dialogues_with_warnings"] == 2
     assert batch["reasons"] == {}
 

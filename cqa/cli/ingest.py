@@ -25,17 +25,31 @@ def ingest(
             "--audit", help="Only ask which share of the files' sentences is craft, intent ..."
         ),
     ] = False,
+    drop: Annotated[
+        bool,
+        typer.Option(
+            "--drop", help="Go on without refused records, kept whole in dropped.jsonl of the run."
+        ),
+    ] = False,
+    speakers: Annotated[
+        str | None,
+        typer.Option(
+            "--speakers", help='Who is who in transcripts and exports: "B=Anna,C=Dr. Wu".'
+        ),
+    ] = None,
     experiment: options.ExperimentFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Validate annotations and benchmark items into one hashed data set, split by work."""
     from cqa import ingest as stage
     from cqa import show
+    from cqa.sources import speakers_of
 
     if audit:
-        if experiment or not sources:
+        if experiment or drop or speakers or not sources:
             raise UsageRefused(
-                "--audit asks for files", next_step="cqa ingest --audit my-data.jsonl"
+                "--audit asks for files and goes with no other option but --json",
+                next_step="cqa ingest --audit my-data.jsonl",
             )
         _audit(sources, as_json)
         return
@@ -43,8 +57,10 @@ def ingest(
         wiring.refuse_beside_experiment(context)
         run = wiring.study(experiment).ingested
     else:
-        run = stage.run(sources or wiring.shipped_sources())
-    show.run(run, as_json)
+        names = speakers_of(speakers) if speakers is not None else None
+        given = sources or wiring.shipped_sources()
+        run = stage.run(given, speakers=names, drop=drop)
+    show.ingested(run, as_json)
 
 
 def _audit(files: list[Path], as_json: bool) -> None:

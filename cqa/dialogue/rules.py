@@ -41,6 +41,11 @@ class Signal(Frozen):
     warning: str | None = None
     where: tuple[str, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """The warning, and where its cause stands."""
+        return f"{self.warning} ({', '.join(self.where)})" if self.where else self.warning or ""
+
 
 def _balance(dialogue: Dialogue, _: Sequence[Annotation]) -> Iterator[Signal]:
     by_c, by_b = (_units(_turns_of(dialogue, speaker)) for speaker in "CB")
@@ -181,7 +186,8 @@ def _compilation(dialogue: Dialogue, own: Sequence[Annotation]) -> Iterator[Sign
     yield _listed(
         "words_of_b_in_target",
         [
-            f"{annotation.id} {place}, {turn.turn}: {run!r}"
+            f"{annotation.id} {place}, {turn.turn}"
+            + (f": {run!r}" if _may_be_quoted(dialogue, annotation) else "")
             for annotation in own
             for place, text in _learned(annotation)
             for turn in _turns_of(dialogue, "B")
@@ -200,6 +206,11 @@ def _compilation(dialogue: Dialogue, own: Sequence[Annotation]) -> Iterator[Sign
         ],
         "all steps of a judgement rest on one turn",
     )
+
+
+def _may_be_quoted(dialogue: Dialogue, annotation: Annotation) -> bool:
+    cleared = dialogue.rights is None or dialogue.rights.redistribution
+    return cleared and annotation.rights.redistribution
 
 
 def _learned(annotation: Annotation) -> Iterator[tuple[str, str]]:

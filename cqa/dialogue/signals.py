@@ -27,8 +27,7 @@ class Signals(Frozen):
     def warnings(self) -> tuple[str, ...]:
         """One line for each warning: dialogue, signal, what it warns of, where."""
         return tuple(
-            f"{self.dialogue}: {signal.signal}: {signal.warning}"
-            + (f" ({', '.join(signal.where)})" if signal.where else "")
+            f"{self.dialogue}: {signal.signal}: {signal.told}"
             for signal in self.signals
             if signal.warning
         )
@@ -49,8 +48,9 @@ def dialogue_signals(dialogue: Dialogue, annotations: Iterable[Annotation]) -> S
 def batch_signals(dialogues: Iterable[Dialogue], annotations: Iterable[Annotation]) -> dict:
     """The signals of a batch in sums, as JSON: counts, the spread of C's share, who is warned of.
 
-    `warnings` has for each signal the ids of the dialogues that it warns of. The density is that of
-    all counterfactuals over all load-bearing claims. What is null has its reason in `reasons`.
+    `warnings` has for each signal the ids of the dialogues that it warns of, `examples` the first
+    of its warnings in words. The density is that of all counterfactuals over all load-bearing
+    claims. What is null has its reason in `reasons`.
     """
     dialogues, annotations = list(dialogues), list(_current(annotations))
     found = [dialogue_signals(dialogue, annotations) for dialogue in dialogues]
@@ -58,10 +58,12 @@ def batch_signals(dialogues: Iterable[Dialogue], annotations: Iterable[Annotatio
     raw = [signals["hesitation_raw"].value for signals in found]
     annotated = {annotation.dialogue for annotation in annotations}
     warned: dict[str, list[str]] = {}
+    examples: dict[str, str] = {}
     for signals in found:
         for signal in signals.signals:
             if signal.warning:
                 warned.setdefault(signal.signal, []).append(signals.dialogue)
+                examples.setdefault(signal.signal, signal.told)
 
     def total(name: str) -> int:
         return sum(signals[name].value for signals in found)
@@ -93,6 +95,7 @@ def batch_signals(dialogues: Iterable[Dialogue], annotations: Iterable[Annotatio
         "exits": dict(Counter(s["exit_by"].value or "missing" for s in found)),
         "reasons": reasons,
         "warnings": warned,
+        "examples": examples,
         "dialogues_with_warnings": sum(bool(signals.warnings) for signals in found),
     }
 

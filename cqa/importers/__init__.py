@@ -8,5 +8,6 @@
 
 from cqa.importers.reading import FORMATS, detect, read
 from cqa.importers.record import Imported
+from cqa.importers.speakers import mapping
 
-__all__ = ["FORMATS", "Imported", "detect", "read"]
+__all__ = ["FORMATS", "Imported", "detect", "mapping", "read"]

@@ -25,7 +25,7 @@ CHAT_ROLES = {"user": "B", "human": "B", "assistant": "C", "gpt": "C"}
 """user and assistant as TRL has them, human and gpt as ShareGPT has them."""
 HOW = (
     "the names B and C; say who is who: `speakers: NAME = B, NAME = C` in the head of the text, "
-    "in a NOTE of WebVTT or in the metadata of the record, or as an option"
+    "in a NOTE of WebVTT or in the metadata of the record, or with --speakers"
 )
 
 _LABEL = re.compile(r"^[bc]\d{0,4}$")

@@ -61,14 +61,16 @@ def text_of(path: Path) -> str | Problem:
         return _not_utf_8(error, f"{shown(path)}:{line}", before)
 
 
-def records(path: Path) -> Iterator[Raw]:
+def records(path: Path, *, by_line: bool | None = None) -> Iterator[Raw]:
     """The JSON values of a file: of JSON lines one a line, else the members of its array.
+
+    Which of the two it is is seen from the file, unless `by_line` says it.
 
     A fault inside one value does not stop the others; a fault of JSON's grammar in a file that is
     one array does, since nobody can tell where the next member begins.
     """
     try:
-        by_line = _is_by_line(path)
+        by_line = _is_by_line(path) if by_line is None else by_line
     except OSError:
         by_line = False
     if by_line:
