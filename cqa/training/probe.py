@@ -1,0 +1,73 @@
+"""How fast this machine is: its matrix products, and one training step of the model itself."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from cqa.config import TrainConfig
+from cqa.model_ref import Model
+from cqa.training import size as sizes
+
+_MOST_PARAMETERS = {"cpu": 60_000_000, "cuda": 500_000_000}
+"""A model of more is not built with random weights only to be timed."""
+_STEPS = 3
+
+
+def device() -> str:
+    """The device that a training takes."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def matmul_flop_per_second(dtype: str = "float32", seconds: float = 0.15) -> float:
+    """The fastest square matrix product that this device was seen to make, in FLOP/s."""
+    where = device()
+    width = 8192 if where == "cuda" else 768
+    one = torch.randn(width, width, device=where, dtype=getattr(torch, dtype))
+    best, until = 0.0, time.perf_counter() + seconds
+    one @ one
+    while best == 0.0 or time.perf_counter() < until:
+        _settled(where)
+        began = time.perf_counter()
+        one @ one
+        _settled(where)
+        best = max(best, 2.0 * width**3 / (time.perf_counter() - began))
+    return best
+
+
+def seconds_per_token(
+    model: Model, config: TrainConfig, size: sizes.Size, lengths: list[int]
+) -> tuple[float, float, float] | None:
+    """(least, median, most) seconds of a token in a few steps; None where the model is too large.
+
+    The model is built from its configuration with random weights, so nothing is loaded. A step is a
+    micro-batch of rows of these lengths, forward, backward and AdamW.
+    """
+    where = device()
+    if size.parameters > _MOST_PARAMETERS[where]:
+        return None
+    with torch.random.fork_rng():
+        made = sizes.empty(model, config, where).train()
+        lengths = sorted(lengths)
+        width = lengths[len(lengths) // 2]
+        ids = torch.randint(0, size.vocabulary, (config.micro_batch_size, width), device=where)
+        trained = [p for p in made.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(trained, lr=0.0)
+        found = []
+        for step in range(_STEPS + 1):
+            _settled(where)
+            began = time.perf_counter()
+            made(input_ids=ids, labels=ids).loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            _settled(where)
+            if step:  # the first one warms up
+                found.append((time.perf_counter() - began) / ids.numel())
+    return min(found), statistics.median(found), max(found)
+
+
+def _settled(where: str) -> None:
+    if where == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,75 @@
+"""What ends a training from outside: a signal, a full disk, a memory that is too small."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from cqa.errors import CqaError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_SAID = ("No space left", "os error 28", "PytorchStreamWriter failed", "File too large",
+              "unexpected pos")  # fmt: skip
+
+
+class Stop:
+    """Whether somebody asked to stop. The first time waits for the step, the second does not."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def _ask(self, signum: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+@contextmanager
+def gently() -> Iterator[Stop]:
+    """While this lasts, Ctrl-C and SIGTERM ask for a stop instead of tearing a step apart."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may set handlers
+        return
+    before = {one: signal.signal(one, stop._ask) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def told_of_full_disk(folder: Path) -> Iterator[None]:
+    """A full disk becomes one message. Writers of weights tell of it in their own words."""
+    try:
+        yield
+    except Exception as error:  # safetensors, torch and the OS have no error class in common
+        said = str(error)
+        full = isinstance(error, OSError) and error.errno in _FULL
+        if not full and not any(words in said for words in _FULL_SAID):
+            raise
+        raise CqaError(
+            f"{folder.name}: the disk is full, so a checkpoint could not be written "
+            f"({said.splitlines()[0]}); those that were written before are whole",
+            next_step="make room, then repeat the command: it goes on from the last one",
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device's memory was too small. A CPU's allocator has only its message."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def smaller(micro_batch: int, rows_a_step: int) -> int | None:
+    """The next smaller micro-batch that divides a step: half of it, or what is below; None at 1."""
+    below = (size for size in range(micro_batch // 2, 0, -1) if rows_a_step % size == 0)
+    return next(below, None)
