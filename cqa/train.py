@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cqa import runs
 from cqa.config import TrainConfig
-from cqa.errors import DataRefused
+from cqa.errors import DataRefused, UsageRefused
 from cqa.examples import Example, Tokens, examples, tokens
 from cqa.files import sha256_of, write_text
 from cqa.ingest import DataSet
 from cqa.model_ref import Model
 from cqa.progress import Tell
 from cqa.training import budget as budgets
+from cqa.training.budget import Budget
+from cqa.training.ledger import Ledger
 from cqa.training.pace import Pace
+from cqa.training.rates import Rates
 
 if TYPE_CHECKING:
+    from cqa.lm import HubTokenizer
+    from cqa.training.estimate import Estimate
     from cqa.training.sft import Job, Outcome
+    from cqa.training.size import Size
+
+_WRITTEN_BYTES_PER_SECOND = 2e8
+"""At least, where checkpoints go; slower disks cost a step that would have fitted."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows of a training as ids, and a sight of the first of them."""
+
+    tokenizer: HubTokenizer
+    learn: list[Tokens]
+    dev: list[Tokens]
+    sight: str
 
 
 def spec(
@@ -38,13 +58,16 @@ def spec(
             "render.py",
             "examples.py",
             "problems.py",
-            "training/budget.py",
-            "training/pace.py",
             "lm.py",
-            "training/sft.py",
-            "training/head.py",
-            "training/order.py",
             "train.py",
+            "training/budget.py",
+            "training/head.py",
+            "training/keeper.py",
+            "training/order.py",
+            "training/pace.py",
+            "training/sft.py",
+            "training/size.py",
+            "training/stop.py",
             libraries=("torch", "transformers", "trl", "peft", "accelerate"),
         ),
         seed=seed,
@@ -62,61 +85,153 @@ def run(
     tell: Tell,
     root: Path | None = None,
     started: float | None = None,
+    rates: Rates | None = None,
 ) -> runs.Run:
     """Train, or say that it was done. A budget that cut the work short leaves a usable result.
 
-    A budget of wall time counts from `started`, a reading of time.monotonic() (default: now).
+    A budget of wall time counts from `started`, a reading of time.monotonic() (default: now). The
+    estimate made before and the bill made after stand in the record, as `planned` and `spent`.
     """
     if done := runs.find(what, root):
         return done
     started = time.monotonic() if started is None else started
-    from cqa.lm import load_tokenizer
-    from cqa.training.sft import Job
+    rates = rates or Rates()
+    limits = _limits(what, rates)
+    from cqa.training import estimate, size
+    from cqa.training.bill import bill
 
-    limits = budgets.parse(what.budget) if what.budget is not None else budgets.Budget()
     with runs.execute(what, root) as trained:
-        tokenizer = load_tokenizer(model)
-        rows = {
-            side: examples(
-                data.annotations_of(side),
-                config.forms,
-                dialogues={dialogue.id: dialogue for dialogue in data.dialogues},
-                # The development side stays true: it shows what the placebo taught.
-                material="annotations" if side == "dev" else config.material,
-                pairing="true" if side == "dev" else config.pairing,
-                seed=what.seed or 0,
-            )
-            for side in (["train", "dev"] if config.split == "train" else ["all"])
-        }
-        made = {
-            side: [tokens(example, tokenizer, tokenizer.raw.eos_token_id) for example in kept]
-            for side, kept in rows.items()
-        }
-        learn, dev = made.get("train", made.get("all", [])), made.get("dev", [])
-        if not learn:
-            raise DataRefused(
-                "the data set holds no annotations to train on",
-                next_step="cqa ingest a folder with dialogues.jsonl and annotations.jsonl",
-            )
-        first = rows["train" if "train" in rows else "all"]
-        write_text(
-            trained.file("example.txt"), "\n".join(shown(e) for e in first[: len(config.forms)])
+        ready = prepared(config, model, data, seed=what.seed or 0)
+        write_text(trained.file("example.txt"), ready.sight)
+        counted = size.of(model, config)
+        devices = processes()
+        estimate.refuse_hopeless(limits, counted, config, ready.learn, devices)
+        planned = estimate.estimate(
+            model,
+            config,
+            ready.learn,
+            ready.dev,
+            budget=limits,
+            rates=rates,
+            devices=devices,
+            root=root,
+            size=counted,
         )
-        outcome = fit(
-            Job(
-                model=model,
-                tokenizer=tokenizer,
-                train=learn,
-                dev=dev,
-                config=config,
-                seed=what.seed or 0,
-                pace=_pace(config, learn, limits, trained, started),
-                folder=trained.path,
-                tell=tell,
-            )
-        )
-        _write_result(trained, config, model, data, outcome, limits)
+        trained.tell(planned=planned.record())
+        job = _job(ready, config, model, what, limits, counted, trained.path, tell, started)
+        outcome = fit(job)
+        ledger = Ledger.read(trained.file("attempts.json"))
+        spent = bill(outcome, ledger, counted, limits, rates)
+        _write_result(trained, config, model, data, outcome, limits, spent)
     return trained
+
+
+def assist(
+    what: runs.Spec,
+    config: TrainConfig,
+    model: Model,
+    data: DataSet,
+    *,
+    fit: Callable[[Job], Outcome],
+    root: Path | None = None,
+    started: float | None = None,
+) -> None:
+    """Take part in a training whose first process keeps the record: same rows, same steps."""
+    from cqa.training import size
+
+    limits, counted = _limits(what, Rates()), size.of(model, config)
+    ready = prepared(config, model, data, seed=what.seed or 0)
+    folder = runs.directory(what, root)
+    began = time.monotonic() if started is None else started
+    fit(_job(ready, config, model, what, limits, counted, folder, lambda *_: None, began))
+
+
+def plan(
+    config: TrainConfig,
+    model: Model,
+    data: DataSet,
+    *,
+    seed: int = 0,
+    budget: str | None = None,
+    rates: Rates | None = None,
+    devices: int = 1,
+    root: Path | None = None,
+) -> Estimate:
+    """What a training would take, without beginning one. Refuses what `run` would refuse."""
+    from cqa.training import estimate, size
+
+    rates = rates or Rates()
+    limits = refuse_uncounted(budgets.parse(budget, rates) if budget else Budget(), devices)
+    ready, counted = prepared(config, model, data, seed=seed), size.of(model, config)
+    estimate.refuse_hopeless(limits, counted, config, ready.learn, devices)
+    return estimate.estimate(
+        model,
+        config,
+        ready.learn,
+        ready.dev,
+        budget=limits,
+        rates=rates,
+        devices=devices,
+        root=root,
+        size=counted,
+    )
+
+
+def prepared(config: TrainConfig, model: Model, data: DataSet, *, seed: int) -> Prepared:
+    """The rows that these settings train on and are watched on; none is cut and none dropped."""
+    from cqa.lm import load_tokenizer
+
+    tokenizer = load_tokenizer(model)
+    rows = {
+        side: examples(
+            data.annotations_of(side),
+            config.forms,
+            dialogues={dialogue.id: dialogue for dialogue in data.dialogues},
+            # The development side stays true: it shows what the placebo taught.
+            material="annotations" if side == "dev" else config.material,
+            pairing="true" if side == "dev" else config.pairing,
+            seed=seed,
+        )
+        for side in (["train", "dev"] if config.split == "train" else ["all"])
+    }
+    made = {
+        side: [tokens(example, tokenizer, tokenizer.raw.eos_token_id) for example in kept]
+        for side, kept in rows.items()
+    }
+    learn, dev = made.get("train", made.get("all", [])), made.get("dev", [])
+    if not learn:
+        raise DataRefused(
+            "the data set holds no annotations to train on",
+            next_step="cqa ingest a folder with dialogues.jsonl and annotations.jsonl",
+        )
+    first = rows["train" if "train" in rows else "all"]
+    sight = "\n".join(shown(example) for example in first[: len(config.forms)])
+    return Prepared(tokenizer, learn, dev, sight)
+
+
+def processes() -> int:
+    """Processes that train together, one device each, as `accelerate launch` says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def refuse_uncounted(limits: Budget, devices: int) -> Budget:
+    """The budget, unless it has a ceiling of energy that nothing here can measure."""
+    if limits.energy_wh is None or limits.power is not None:
+        return limits
+    from cqa.training import energy
+
+    meter, why = energy.meter(energy.gpu_uuids(devices))
+    if meter is None:
+        raise UsageRefused(
+            f"the budget ({limits.energy_wh:g} Wh) cannot be kept: {why}",
+            next_step="say what one device draws, for an estimate: --power 300W",
+        )
+    return limits
+
+
+def _limits(what: runs.Spec, rates: Rates) -> Budget:
+    read = budgets.parse(what.budget, rates) if what.budget is not None else Budget()
+    return refuse_uncounted(read, processes())
 
 
 def shown(example: Example) -> str:
@@ -127,23 +242,45 @@ def shown(example: Example) -> str:
     )
 
 
-def _pace(
+def _job(
+    ready: Prepared,
     config: TrainConfig,
-    learn: list[Tokens],
-    limits: budgets.Budget,
-    trained: runs.Run,
+    model: Model,
+    what: runs.Spec,
+    limits: Budget,
+    size: Size,
+    folder: Path,
+    tell: Tell,
     started: float,
-) -> Pace:
-    steps_per_epoch = -(-len(learn) // config.batch_size)
-    earlier = sum(attempt.get("seconds") or 0.0 for attempt in trained.record["attempts"][:-1])
-    longest = sorted((len(row.ids) for row in learn), reverse=True)
-    return Pace(
-        budget=limits,
+) -> Job:
+    from cqa.training.sft import Job
+
+    steps_per_epoch = -(-len(ready.learn) // config.batch_size)
+    longest = sorted((len(row.ids) for row in ready.learn), reverse=True)
+    ledger = Ledger(folder / "attempts.json")
+    pace = Pace(
+        budget=limits.for_training(flops_per_token=size.flops_per_token),
         total_steps=config.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
         largest_step_tokens=sum(longest[: config.batch_size]),
-        wall_before=earlier + time.monotonic() - started,
-        device_before=earlier,
+        devices=processes(),
+        wall_before=ledger.wall_before + time.monotonic() - started,
+        device_before=ledger.device_before,
+        energy_before=ledger.energy_before,
+        saving_seconds=1.0 + 2 * 12 * size.trained / _WRITTEN_BYTES_PER_SECOND,
+        epoch_tokens=sum(longest),
+        dev_tokens=sum(len(row.ids) for row in ready.dev),
+    )
+    return Job(
+        model=model,
+        tokenizer=ready.tokenizer,
+        train=ready.learn,
+        dev=ready.dev,
+        config=config,
+        seed=what.seed or 0,
+        pace=pace,
+        folder=folder,
+        tell=tell,
     )
 
 
@@ -153,20 +290,13 @@ def _write_result(
     model: Model,
     data: DataSet,
     outcome: Outcome,
-    limits: budgets.Budget,
+    limits: Budget,
+    spent: dict,
 ) -> None:
     kind = "adapter" if config.method == "lora" else "model"
     result = trained.file(kind)
     shutil.rmtree(result, ignore_errors=True)
     trained.file("result").rename(result)
-    spent = {
-        "device_seconds": round(outcome.seconds * outcome.devices, 2),
-        "wall_seconds": round(outcome.seconds, 2),
-        "tokens": outcome.tokens,
-        "epochs": round(outcome.epochs, 3),
-        "devices": outcome.devices,
-        "device": outcome.device,
-    }
     facts = asdict(outcome)
     headline = {
         name: facts[name]

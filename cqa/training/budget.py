@@ -1,8 +1,8 @@
-"""What may be spent: "2gpu-hours", "90s", "300ktokens", "1e17flops", "500Wh", "5usd", alone or joined.
+"""What may be spent: "2gpu-hours", "300ktokens", "1e17flops", "500Wh", "5usd", alone or joined.
 
 A budget is a ceiling, never a target. GPU-time counts every device and every attempt; without a GPU
-the machine counts as one device. The same text holds what the ceilings need to be counted: the price
-of a device and its power, and the share that is kept for scoring and generation.
+the machine counts as one device. The same text holds what the ceilings are counted with: the price
+and power of a device, and the share that is kept for scoring and generation.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Budget:
         return "at most " + " and ".join(said) + (kept if self.keeps else "")
 
     def for_training(self, *, flops_per_token: float) -> Budget:
-        """What training may spend, in device-seconds, wall time, tokens, epochs and measured energy.
+        """What training may spend: device-seconds, wall time, tokens, epochs, measured energy.
 
         The kept share is taken off. Money is device-seconds at its price, energy at a stated power
         is device-seconds too, and FLOPs are tokens; energy without a stated power stays energy.
@@ -201,9 +201,7 @@ def written(text: str | None, terms: Rates, keep: float | None) -> str | None:
 
 def replace_missing(budget: Budget, beside: Rates) -> Budget:
     """The budget with a price and a power from elsewhere, where its text has none."""
-    return replace(
-        budget, price=budget.price or beside.price, power=budget.power or beside.power
-    )
+    return replace(budget, price=budget.price or beside.price, power=budget.power or beside.power)
 
 
 def _term(part: str, text: str) -> tuple[str, object]:

@@ -1,4 +1,4 @@
-"""Energy of the devices: measured by NVML, estimated from a stated power, or not available, and why."""
+"""Energy of the devices: measured by NVML, estimated from a stated power, or not available."""
 
 from __future__ import annotations
 

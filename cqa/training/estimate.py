@@ -23,7 +23,7 @@ _EVALUATED = 1 / 3
 _BESIDE = 1.15
 """What a training takes over its steps: checkpoints, the loader, the result."""
 _UNPROBED = (0.15, 0.35, 0.7)
-"""Shares of the matrix-product peak that training has been seen to reach, where no step is timed."""
+"""Shares of the matrix-product peak that training is taken to reach where no step is timed."""
 
 
 @dataclass(frozen=True)

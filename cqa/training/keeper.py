@@ -42,7 +42,7 @@ class Keeper(TrainerCallback):
         self._pace, self._ledger, self._stop, self._started = pace, ledger, stop, started
         self._folder, self._plan = folder, folder / "plan.json"
         self._warmup_ratio, self._tell, self._meter = warmup_ratio, tell, meter
-        self._first_step = self._save_began = 0.0
+        self._first_step = 0.0
         self.stepping_seconds = 0.0
         """Of this attempt, in training steps and what stands between them."""
         self.cut_short = False
@@ -107,11 +107,8 @@ class Keeper(TrainerCallback):
         elif stop:
             self.stopped = control.should_save = control.should_training_stop = True
 
-    def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self._save_began = 0.0
-
     def on_save(self, args, state, control, **kwargs):
-        """Drop what an earlier stop left in the middle of an epoch, now that there is a later one."""
+        """Drop what a stop left in the middle of an epoch, now that there is a later one."""
         self._count(state)
         if not state.is_world_process_zero:
             return
@@ -147,7 +144,7 @@ class Keeper(TrainerCallback):
             now.energy_wh = self._meter.wh()
 
     def _agreed(self, args) -> bool:
-        """Whether to stop; in several processes all take the first one's plan and any one's stop."""
+        """Whether to stop. Several processes share the first one's plan and any one's stop."""
         if args.world_size == 1:
             return self._stop.asked
         asked = torch.tensor([int(self._stop.asked)], device=args.device)

@@ -38,6 +38,14 @@ class Ledger:
         self.now = Attempt()
         self._written = 0.0
 
+    @classmethod
+    def read(cls, path: Path) -> Ledger:
+        """The attempts that are on disk, the last of them as the one under way."""
+        ledger = cls(path)
+        if ledger.earlier:
+            ledger.now = ledger.earlier.pop()
+        return ledger
+
     @property
     def wall_before(self) -> float:
         """Seconds of wall time of earlier attempts."""

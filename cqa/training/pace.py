@@ -1,10 +1,11 @@
 """Keeping to a budget while training: the pace so far -> how many steps still fit.
 
 The learning-rate schedule is a function of step / total steps. Where the budget does not reach,
-`total_steps` is fitted as soon as the pace is known, after the first few steps, so that the schedule
-runs to its end. A fit that holds is never touched again. It is lowered once more only where training
-became slower than measured and the ceiling would be broken; it is never raised. Every fit is kept
-with the step it was made after, so that an attempt that repeats steps repeats their learning rates.
+`total_steps` is fitted as soon as the pace is known, after the first few steps, so that the
+schedule runs to its end. A fit that holds is never touched again. It is lowered once more only
+where training became slower than measured and the ceiling would be broken; it is never raised.
+Every fit is kept with the step it was made after, so that an attempt that repeats steps repeats
+their learning rates.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Pace:
     device_before: float = 0.0
     """Device-seconds of earlier attempts."""
     tokens_lost: int = 0
-    """Tokens of earlier attempts whose steps no checkpoint kept, and which are spent all the same."""
+    """Tokens of earlier attempts that no checkpoint kept; they are spent all the same."""
     energy_before: float = 0.0
     """Watt-hours of earlier attempts, where they are measured."""
     saving_seconds: float = 1.0

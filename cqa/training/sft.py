@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,22 +18,31 @@ from cqa import quiet
 quiet.libraries()
 
 import datasets  # noqa: E402
-from peft import LoraConfig, PeftModel  # noqa: E402
+from peft import PeftModel  # noqa: E402
 from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
-from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed  # noqa: E402
+from transformers import PrinterCallback, TrainerState, set_seed  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
 from cqa.config import TrainConfig  # noqa: E402
-from cqa.errors import BudgetTooSmall, DataRefused  # noqa: E402
+from cqa.errors import BudgetTooSmall, CqaError, DataRefused  # noqa: E402
 from cqa.examples import Tokens  # noqa: E402
-from cqa.files import read_json, write_json  # noqa: E402
 from cqa.heap import keep_freed_memory  # noqa: E402
 from cqa.lm import HubTokenizer, is_zero_adapter, load_model, window_of  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
-from cqa.training import head  # noqa: E402
+from cqa.training import energy, head, probe  # noqa: E402
+from cqa.training.keeper import Keeper  # noqa: E402
+from cqa.training.ledger import Ledger  # noqa: E402
 from cqa.training.order import LikeLengths  # noqa: E402
 from cqa.training.pace import Pace  # noqa: E402
+from cqa.training.size import lora_config  # noqa: E402
+from cqa.training.stop import (  # noqa: E402
+    Stop,
+    gently,
+    is_out_of_memory,
+    smaller,
+    told_of_full_disk,
+)
 
 datasets.disable_progress_bars()
 
@@ -47,7 +59,7 @@ class Job:
     seed: int
     pace: Pace
     folder: Path
-    """checkpoints/ and plan.json live here while the training lasts, and after it."""
+    """checkpoints/, plan.json and attempts.json live here, during the training and after it."""
     tell: Callable[[int, int, str], None]
     """Called with (step, total steps, note)."""
 
@@ -72,15 +84,55 @@ class Outcome:
     cut_short: bool
     devices: int
     device: str
+    micro_batch_size: int
+    """As it was in the end: halved, and the accumulation doubled, where memory was too small."""
+    accumulation: int
+    stepping_seconds: float
+    """Of this attempt, from its first step to its last, evaluation and checkpoints included."""
+    stepped_tokens: int
+    """In those seconds."""
+    peak_memory_bytes: int
+    peak_memory_of: str
+    energy_source: str
+    matmul_flop_per_second: float
+    """What this device was measured to do in nothing but matrix products."""
 
 
 def fit(job: Job) -> Outcome:
     """Train, or go on from the last checkpoint in the folder; leaves the result in `result/`.
 
-    Every epoch leaves a checkpoint. Raises BudgetTooSmall where not one step was possible.
+    Every epoch leaves a checkpoint. A first Ctrl-C waits for the step and saves. Where memory is
+    too small, half the micro-batch and twice the accumulation are tried, from the last checkpoint.
+    Raises BudgetTooSmall where not one step was possible.
     """
+    ledger = Ledger(job.folder / "attempts.json")
+    per_process = _rows_per_process(job.config)
+    tried = [one.micro_batch_size for one in ledger.earlier if one.micro_batch_size]
+    micro = min([*tried, _dividing(job.config.micro_batch_size, per_process)])
+    pace = replace(job.pace)
+    with gently() as stop, told_of_full_disk(job.folder):
+        while True:
+            try:
+                return _attempt(job, pace, ledger, stop, micro)
+            except RuntimeError as error:
+                less = smaller(micro, per_process)
+                if not is_out_of_memory(error) or less is None or _processes() > 1:
+                    raise
+            ledger.now.out_of_memory = True
+            ledger.next_attempt()
+            job.tell(0, pace.total_steps, f"out of memory with {micro} rows at once, now {less}")
+            micro = less
+            pace = replace(
+                job.pace, wall_before=ledger.wall_before, device_before=ledger.device_before
+            )
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Outcome:
     started = time.monotonic()
-    config, pace = job.config, job.pace
+    config = job.config
+    ledger.now.micro_batch_size = micro
     asked_steps = config.epochs * pace.steps_per_epoch
     set_seed(job.seed)
     keep_freed_memory()
@@ -89,15 +141,28 @@ def fit(job: Job) -> Outcome:
     tokenizer = _with_pad(job.tokenizer)
     model.config.pad_token_id = tokenizer.pad_token_id
     cuda = torch.cuda.is_available()
-    keeper = _Keeper(job, started)
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    meter, energy_source = energy.meter(energy.gpu_uuids(pace.devices))
+    keeper = Keeper(
+        pace,
+        ledger,
+        stop,
+        folder=job.folder,
+        started=started,
+        warmup_ratio=config.warmup_ratio,
+        tell=job.tell,
+        meter=meter,
+    )
+    accumulation = _rows_per_process(config) // micro
     arguments = SFTConfig(
         output_dir=str(job.folder / "checkpoints"),
         max_steps=pace.total_steps,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
-        per_device_train_batch_size=config.micro_batch_size,
-        per_device_eval_batch_size=config.micro_batch_size,
-        gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
+        per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
+        gradient_accumulation_steps=accumulation,
         save_strategy="epoch",
         eval_strategy="epoch" if job.dev else "no",
         logging_strategy="steps",
@@ -115,13 +180,7 @@ def fit(job: Job) -> Outcome:
         report_to="none",
         seed=job.seed,
         data_seed=job.seed,
-    )
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
+        ddp_find_unused_parameters=False,
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # else DataParallel would multiply the batch
     trainer = _Trainer(
@@ -132,18 +191,28 @@ def fit(job: Job) -> Outcome:
         train_dataset=_dataset(job.train),
         eval_dataset=_dataset(job.dev) if job.dev else None,
         processing_class=tokenizer,
-        peft_config=lora if config.method == "lora" else None,
+        peft_config=lora_config(config) if config.method == "lora" else None,
         callbacks=[keeper],
     )
     trainer.remove_callback(PrinterCallback)
     last = _last_whole_checkpoint(job.folder)
-    if last and keeper.is_over(last):
-        # Nothing more fits: what the checkpoint holds is the result, not one step more.
-        trainer._load_from_checkpoint(last)
-        trainer.state = TrainerState.load_from_json(str(Path(last) / "trainer_state.json"))
-    else:
-        trainer.train(resume_from_checkpoint=last)
-    _save(trainer, job)
+    try:
+        if last and keeper.is_over(last):
+            # Nothing more fits: what the checkpoint holds is the result, not one step more.
+            trainer._load_from_checkpoint(last)
+            trainer.state = TrainerState.load_from_json(str(Path(last) / "trainer_state.json"))
+        else:
+            trainer.train(resume_from_checkpoint=last)
+        if keeper.stopped:
+            raise KeyboardInterrupt
+        if trainer.is_world_process_zero():
+            _save(trainer, job)
+        peak, peak_of = _peak_memory(cuda)
+        ledger.now.peak_memory_bytes = peak
+        speed = probe.matmul_flop_per_second(config.dtype)
+    finally:
+        if trainer.is_world_process_zero():
+            keeper.count()
 
     logs = trainer.state.log_history
     losses = [entry["loss"] for entry in logs if "loss" in entry]
@@ -162,7 +231,45 @@ def fit(job: Job) -> Outcome:
         cut_short=keeper.cut_short,
         devices=pace.devices,
         device=torch.cuda.get_device_name() if cuda else "cpu, counted as one device",
+        micro_batch_size=micro,
+        accumulation=accumulation,
+        stepping_seconds=keeper.stepping_seconds,
+        stepped_tokens=ledger.now.tokens,
+        peak_memory_bytes=max(one.peak_memory_bytes or 0 for one in ledger.attempts),
+        peak_memory_of=peak_of,
+        energy_source=energy_source,
+        matmul_flop_per_second=speed,
     )
+
+
+def _processes() -> int:
+    """Processes that train together, as `accelerate launch` says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _rows_per_process(config: TrainConfig) -> int:
+    """Rows of an optimiser step that each process has."""
+    rows, left_over = divmod(config.batch_size, _processes())
+    if left_over or not rows:
+        raise CqaError(
+            f"a batch of {config.batch_size} rows cannot be shared by {_processes()} processes",
+            next_step="choose --batch-size as a multiple of --devices",
+        )
+    return rows
+
+
+def _dividing(micro: int, rows: int) -> int:
+    """The largest micro-batch up to this one that divides the rows of a step."""
+    return next(size for size in range(min(micro, rows), 0, -1) if rows % size == 0)
+
+
+def _peak_memory(cuda: bool) -> tuple[int, str]:
+    """Bytes at the widest moment, and of what."""
+    if cuda:
+        return torch.cuda.max_memory_reserved(), "GPU memory that torch reserved"
+    kilo = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
+    return peak, "memory of the whole process"
 
 
 class _Trainer(SFTTrainer):
@@ -187,72 +294,6 @@ class _Trainer(SFTTrainer):
         if self.lr_scheduler is None:
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self._share)
         return self.lr_scheduler
-
-
-class _Keeper(TrainerCallback):
-    """Lowers the plan where the budget does not reach, and stops before it is overrun."""
-
-    def __init__(self, job: Job, started: float) -> None:
-        self._job, self._pace, self._started = job, job.pace, started
-        self._plan = job.folder / "plan.json"
-        self._first_step = 0.0
-        self.cut_short = False
-
-    def is_over(self, checkpoint: str) -> bool:
-        """Whether the plan ends at this checkpoint, or the budget allows no step beyond it."""
-        done = read_json(Path(checkpoint) / "trainer_state.json")
-        self._read_plan()
-        tokens = self._pace.budget.tokens
-        left = float("inf") if tokens is None else tokens - done["num_input_tokens_seen"]
-        spent = (
-            self._pace.seconds_left(self._elapsed()) <= 0 or left < self._pace.largest_step_tokens
-        )
-        over = done["global_step"] >= self._pace.total_steps
-        self.cut_short = spent and not over
-        return spent or over
-
-    def _read_plan(self) -> None:
-        if self._plan.exists():
-            planned = read_json(self._plan)["total_steps"]
-            self._pace.total_steps = min(self._pace.total_steps, planned)
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self._read_plan()
-        state.max_steps = self._pace.total_steps
-        self._first_step = time.monotonic()
-        if self._pace.total_steps < 1:
-            raise BudgetTooSmall(
-                f"the budget ({self._pace.budget.understood()}) does not hold one step, of up to "
-                f"{self._pace.largest_step_tokens:,} tokens and 1/{self._pace.steps_per_epoch} "
-                "of an epoch",
-                next_step="give more, or a smaller batch size",
-            )
-        if self._pace.seconds_left(self._elapsed()) <= 0:
-            raise BudgetTooSmall(
-                f"the budget ({self._pace.budget.understood()}) was spent before the first step",
-                next_step="give more: loading the model alone takes part of it",
-            )
-
-    def on_step_end(self, args, state, control, **kwargs):
-        pace, now = self._pace, time.monotonic()
-        planned = pace.total_steps
-        tokens = int(state.num_input_tokens_seen)
-        stepping = now - self._first_step
-        pace.lower_to_fit(state.global_step, self._elapsed(), stepping, tokens)
-        if pace.total_steps < planned:
-            write_json(self._plan, {"total_steps": pace.total_steps})
-            state.max_steps = pace.total_steps
-            # A plan lowered at the very step that ends it leaves no room for the decay.
-            self.cut_short = pace.total_steps == state.global_step
-        if state.global_step >= pace.total_steps:
-            control.should_training_stop = True
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if logs and "loss" in logs:
-            self._job.tell(state.global_step, self._pace.total_steps, f"loss {logs['loss']:.3f}")
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._started
 
 
 def _refuse_long(rows: Sequence[Tokens], window: int) -> None:

@@ -25,7 +25,7 @@ FLOPS_FORMULA = (
 
 @dataclass(frozen=True)
 class Size:
-    """Parameters: all of them, those that are trained, and those that a token is multiplied with."""
+    """Parameters: all of them, those trained, those that a token is multiplied with."""
 
     parameters: int
     trained: int
