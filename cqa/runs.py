@@ -14,7 +14,7 @@ import platform
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,7 +174,8 @@ def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
             for told in ("headline", "spent", "outputs"):
                 run.record.pop(told, None)
             run.tell(status="failed", reason=_reason(error))
-            _end(run, clock)
+            with suppress(OSError):  # a full disk takes no record either; begun.json tells of it
+                _end(run, clock)
             raise
         _end(run, clock)
 
@@ -261,7 +262,7 @@ def _held(path: Path) -> Iterator[None]:
                 next_step="wait for it, or change the seed or the configuration",
             )
         handle.truncate(0)
-        handle.write(f"pid {os.getpid()}")
+        handle.write(f"pid {os.getpid()} on {platform.node()} since {now()}")
         handle.flush()
         yield
 

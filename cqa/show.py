@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from cqa.files import copy, read_json
 from cqa.markdown import number, p_value
 from cqa.paths import shown
 from cqa.progress import say
+from cqa.training import said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cqa.doctor import Check
     from cqa.probes import Treatment
     from cqa.runs import Run
+    from cqa.training.estimate import Estimate
 
 _HEADINGS = {
     "surprise_bits_per_token": "surprise",
@@ -67,7 +69,10 @@ def run(run: Run, as_json: bool) -> None:
     _facts(record.get("headline") or {})
     if spent := record.get("spent"):
         print(f"spent of {record['budget'] or 'no limit'}:")  # noqa: T201
-        _facts(spent)
+        if run.record["stage"] == "train":
+            _lines(said.bill(spent, record.get("planned")))
+        else:
+            _facts(spent)
     if record["status"] != "done":
         print(f"{record['status']}: {record['reason']}")  # noqa: T201
     print(f"in {shown(run.path)}")  # noqa: T201
@@ -143,6 +148,14 @@ def _agreement(agreed: Mapping[str, Any]) -> str:
         f"agreement of {agreed['annotators']} annotators on {kinds['steps']} steps of "
         f"{agreed['annotations']} annotations: {'; '.join(said)}"
     )
+
+
+def plan(found: Estimate, as_json: bool) -> None:
+    """What a training would take."""
+    if as_json:
+        as_json_object(found.record())
+        return
+    _lines(said.plan(found.record()))
 
 
 def runs(found: Sequence[Run], as_json: bool) -> None:
@@ -343,6 +356,11 @@ def doctor(found: Sequence[Check], as_json: bool) -> None:
         mark = {True: "ok", False: "NO", None: "--"}[check.ok]
         remedy = f"  -> {check.remedy}" if check.remedy else ""
         print(f"{mark}  {check.name:15} {check.found}{remedy}")  # noqa: T201
+
+
+def _lines(lines: Iterable[tuple[str, str]]) -> None:
+    for name, value in lines:
+        print(f"  {name:16} {value}")  # noqa: T201
 
 
 def _facts(facts: Mapping[str, Any]) -> None:

@@ -41,9 +41,46 @@ _COLUMNS = {
     "versions": "TEXT",
     "budget_asked": "TEXT",
     "budget_spent": "TEXT",
+    "device_seconds": "REAL",
+    "wall_seconds": "REAL",
+    "tokens": "INTEGER",
+    "flops": "REAL",
+    "share_of_matmul_peak": "REAL",
+    "peak_memory_bytes": "INTEGER",
+    "energy_wh": "REAL",
+    "energy_source": "TEXT",
+    "money": "REAL",
+    "currency": "TEXT",
+    "planned_device_seconds": "REAL",
+    "planned_device_seconds_low": "REAL",
+    "planned_device_seconds_high": "REAL",
+    "planned_memory_bytes": "INTEGER",
+    "planned_energy_wh": "REAL",
+    "planned_money": "REAL",
+    "time_basis": "TEXT",
     "headline": "TEXT",
     "stamp": "TEXT",
 }
+_SPENT = (
+    "device_seconds",
+    "wall_seconds",
+    "tokens",
+    "flops",
+    "share_of_matmul_peak",
+    "peak_memory_bytes",
+    "energy_wh",
+    "energy_source",
+    "money",
+    "currency",
+)
+_PLANNED = (
+    "device_seconds",
+    "device_seconds_low",
+    "device_seconds_high",
+    "memory_bytes",
+    "energy_wh",
+    "money",
+)
 _SCHEMA = "CREATE TABLE IF NOT EXISTS runs ({})".format(
     ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
 )
@@ -132,6 +169,7 @@ def _row(run: runs.Run) -> dict[str, Any]:
     attempts = record["attempts"]
     failures = [a["reason"] for a in attempts[:-1] if a["reason"]]
     inputs = record["inputs"]
+    spent, planned = record.get("spent") or {}, record.get("planned") or {}
     return {
         "stage": record["stage"],
         "label": record["label"],
@@ -153,6 +191,9 @@ def _row(run: runs.Run) -> dict[str, Any]:
         "versions": json.dumps(record["versions"]),
         "budget_asked": record["budget"],
         "budget_spent": json.dumps(record["spent"]) if record.get("spent") else None,
+        **{name: spent.get(name) for name in _SPENT},
+        **{f"planned_{name}": planned.get(name) for name in _PLANNED},
+        "time_basis": planned.get("time_basis"),
         "headline": json.dumps(record["headline"]) if record.get("headline") else None,
     }
 

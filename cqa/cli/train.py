@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from cqa import PROCESS_STARTED
-from cqa.cli import options, wiring
+from cqa.cli import options, training, wiring
 from cqa.cli.app import command
-from cqa.errors import EXIT_CUT_SHORT, UsageRefused
+from cqa.errors import EXIT_CUT_SHORT, CqaError, UsageRefused
 
 
 @command("cqa train --budget 2gpu-hours")
 def train(
     context: typer.Context,
-    data: Annotated[
-        str | None, typer.Argument(help="A batch folder or an ingest run (default: shipped).")
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            help="A ceiling: 2gpu-hours, 90s, 30min, 300ktokens, 5epochs; commas join several."
-        ),
-    ] = None,
+    data: training.Data = None,
+    budget: training.Budget = None,
+    price: training.Price = None,
+    power: training.Power = None,
+    keep: training.Keep = None,
     model: options.Model = "embedded",
-    full: Annotated[bool, typer.Option("--full", help="All weights instead of a LoRA.")] = False,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows per step.")] = None,
-    lora_rank: Annotated[int | None, typer.Option(min=1, help="Rank of the adapter.")] = None,
-    shuffled: Annotated[
-        bool, typer.Option("--shuffled", help="The placebo: passages meet briefs of other works.")
-    ] = False,
-    forms: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated: generation, appreciation, rewrite, reasoning, dialogue."
-        ),
-    ] = None,
-    material: Annotated[
-        Literal["annotations", "continuation", "generic"] | None,
-        typer.Option(help="What is trained on: the annotations, or a placebo as long as they."),
-    ] = None,
+    full: training.Full = False,
+    epochs: training.Epochs = None,
+    learning_rate: training.LearningRate = None,
+    batch_size: training.BatchSize = None,
+    lora_rank: training.LoraRank = None,
+    shuffled: training.Shuffled = False,
+    forms: training.Forms = None,
+    material: training.Material = None,
     seed: options.Seed = 0,
+    devices: training.Devices = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take and spend nothing.")
+    ] = False,
     experiment: options.ExperimentFile = None,
     arm: Annotated[
         str | None, typer.Option(help="With --experiment: only this arm (default: all).")
@@ -52,11 +41,10 @@ def train(
     as_json: options.Json = False,
 ) -> None:
     """Fine-tune on the annotations within a budget; a checkpoint per epoch, the bill at the end."""
-    from cqa import ingest, model_ref, show
+    from cqa import ingest, runs, show
     from cqa import train as stage
-    from cqa.config import TrainConfig
     from cqa.progress import progress, say
-    from cqa.training import budget as budgets
+    from cqa.training import devices as several
 
     if experiment:
         wiring.refuse_beside_experiment(context, "arm")
@@ -65,51 +53,52 @@ def train(
         return
     if arm is not None:
         raise UsageRefused("--arm without --experiment", next_step="name the experiment file too")
-    limits = budgets.parse(budget) if budget is not None else budgets.Budget()
-    say(f"budget: {limits.understood()}{_devices(limits)}")
-    asked = {
-        "method": "full" if full else None,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "micro_batch_size": 1 if batch_size and batch_size % 4 else None,
-        "lora_rank": lora_rank,
-        "pairing": "shuffled" if shuffled else None,
-        "forms": forms.replace(" ", "").split(",") if forms else None,
-        "material": material,
-    }
-    config = wiring.settings(TrainConfig, asked)
-    base, ingested = model_ref.find(model), _ingested(data)
-    label = f"{'shuffled' if shuffled else config.material}-s{seed}"
-    what = stage.spec(config, base, ingested, seed=seed, budget=budget, label=label)
+    asked = training.asked(context.params)
+    first = several.rank() == 0
+    if first:
+        say(training.said_of(asked.budget, asked.rates, devices))
+    base, ingested = training.model(model), training.ingested(data)
+    if dry_run:
+        show.plan(
+            stage.plan(
+                asked.config,
+                base,
+                ingest.load(ingested),
+                seed=seed,
+                budget=asked.budget,
+                rates=asked.rates,
+                devices=devices,
+            ),
+            as_json,
+        )
+        return
+    label = f"{'shuffled' if shuffled else asked.config.material}-s{seed}"
+    what = stage.spec(asked.config, base, ingested, seed=seed, budget=asked.budget, label=label)
+    alone = devices > 1 and not several.launched() and not runs.find(what)
+    if alone and several.launch(devices) and not runs.find(what):
+        raise CqaError(
+            f"{devices} processes: one of them failed",
+            next_step="its own message stands above; the same command goes on",
+        )
+    dataset = ingest.load(ingested)
+    if not first:
+        stage.assist(what, asked.config, base, dataset, fit=wiring.fit, started=PROCESS_STARTED)
+        return
     with progress(f"train {label}") as tell:
         run = stage.run(
             what,
-            config,
+            asked.config,
             base,
-            ingest.load(ingested),
+            dataset,
             fit=wiring.fit,
             tell=tell,
             started=PROCESS_STARTED,
+            rates=asked.rates,
         )
     show.run(run, as_json)
     show.hint(f"cqa score --benchmark --adapter {run.id}", as_json)
-    if run.record["status"] == "cut short":
+    if run.record["status"] == "cut short" and not several.launched():
         raise typer.Exit(EXIT_CUT_SHORT)
-
-
-def _ingested(data: str | None):
-    """The data set: an ingest run by name, or a folder ingested now."""
-    from cqa import ingest, study
-
-    if data is None:
-        return ingest.run(wiring.shipped_sources())
-    if Path(data).exists() and not (Path(data) / "run.json").exists():
-        return ingest.run([Path(data)])
-    run = study.run_of(data)
-    if run.record["stage"] != "ingest" or not run.done:
-        raise UsageRefused(f"{data}: not a finished ingest run", next_step="cqa ingest FOLDER")
-    return run
 
 
 def _arms(study, name: str | None):
@@ -118,13 +107,3 @@ def _arms(study, name: str | None):
         names = ", ".join(arm.name for arm in study.experiment.arms)
         raise UsageRefused(f"--arm {name!r}: no such arm", next_step=f"one of: {names}")
     return chosen
-
-
-def _devices(limits) -> str:
-    if limits.device_seconds is None:
-        return ""
-    import torch
-
-    if torch.cuda.is_available():
-        return " of the first GPU"
-    return "; there is no GPU here, so this machine counts as one device"

@@ -89,7 +89,7 @@ def estimate(
     lengths = [len(row.ids) for row in learn]
     per_epoch = -(-len(lengths) // config.batch_size)
     asked = config.epochs * per_epoch
-    (low, middle, high), basis = _seconds_per_token(model, config, size, lengths, root)
+    (low, middle, high), basis = _seconds_per_token(model, config, size, learn, root)
     dev_tokens = sum(len(row.ids) for row in dev)
     step_tokens = sum(lengths) / per_epoch
     of_step = (step_tokens + dev_tokens * _EVALUATED / per_epoch) * _BESIDE
@@ -169,14 +169,14 @@ def _allowed(limits: Budget, step_seconds: float, step_tokens: float, per_epoch:
 
 
 def _seconds_per_token(
-    model: Model, config: TrainConfig, size: sizes.Size, lengths: list[int], root: Path | None
+    model: Model, config: TrainConfig, size: sizes.Size, learn: Sequence[Tokens], root: Path | None
 ) -> tuple[tuple[float, float, float], str]:
     """(low, middle, high) device-seconds of a trained token, and what they rest on."""
     if paces := _paces(model, config, root):
         middle = statistics.median(paces)
         spread = (min(min(paces), 0.8 * middle), middle, max(max(paces), 1.25 * middle))
         return spread, f"{len(paces)} earlier trainings of this model on this machine"
-    if timed := probe.seconds_per_token(model, config, size, lengths):
+    if timed := probe.seconds_per_token(model, config, size, learn):
         low, middle, high = timed
         # Accumulation, padding and another load of the machine make more difference than the steps.
         return (0.7 * low, middle, 1.6 * high), "a few steps timed now, on random weights"

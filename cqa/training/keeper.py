@@ -58,6 +58,7 @@ class Keeper(TrainerCallback):
             left = pace.budget.tokens - pace.tokens_lost - done["num_input_tokens_seen"]
         spent = pace.seconds_left(self._elapsed()) <= 0 or left < pace.largest_step_tokens
         over = done["global_step"] >= pace.total_steps
+        spent, over = self._told([spent, over])
         self.cut_short = spent and not over
         return spent or over
 
@@ -149,10 +150,15 @@ class Keeper(TrainerCallback):
             return self._stop.asked
         asked = torch.tensor([int(self._stop.asked)], device=args.device)
         torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
-        told = [self._pace.total_steps, self._pace.fits]
-        broadcast_object_list(told)
-        self._pace.total_steps, self._pace.fits = told
+        pace = self._pace
+        pace.total_steps, pace.fits = self._told([pace.total_steps, pace.fits])
         return bool(asked.item())
+
+    def _told(self, values: list) -> list:
+        """What the first process says, in all of them."""
+        if self._pace.devices > 1:
+            broadcast_object_list(values)
+        return values
 
     def _refuse_overrun(self, step: int) -> None:
         """A first step that alone took more than there was is no result within the budget."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 import torch
 
 from cqa.config import TrainConfig
+from cqa.examples import Tokens
 from cqa.model_ref import Model
+from cqa.training import head
 from cqa.training import size as sizes
 
 _MOST_PARAMETERS = {"cpu": 60_000_000, "cuda": 500_000_000}
@@ -38,28 +41,32 @@ def matmul_flop_per_second(dtype: str = "float32", seconds: float = 0.15) -> flo
 
 
 def seconds_per_token(
-    model: Model, config: TrainConfig, size: sizes.Size, lengths: list[int]
+    model: Model, config: TrainConfig, size: sizes.Size, rows: Sequence[Tokens]
 ) -> tuple[float, float, float] | None:
     """(least, median, most) seconds of a token in a few steps; None where the model is too large.
 
     The model is built from its configuration with random weights, so nothing is loaded. A step is a
-    micro-batch of rows of these lengths, forward, backward and AdamW.
+    micro-batch of rows as long as the median row, forward, backward and AdamW.
     """
     where = device()
     if size.parameters > _MOST_PARAMETERS[where]:
         return None
     with torch.random.fork_rng():
         made = sizes.empty(model, config, where).train()
-        lengths = sorted(lengths)
-        width = lengths[len(lengths) // 2]
-        ids = torch.randint(0, size.vocabulary, (config.micro_batch_size, width), device=where)
+        core = made.get_base_model() if config.method == "lora" else made
+        fused = {"fused_lm_head": True} if head.install(core) else {}
+        row = sorted(rows, key=lambda row: len(row.ids))[len(rows) // 2]
+        shape = (config.micro_batch_size, len(row.ids))
+        ids = torch.randint(0, size.vocabulary, shape, device=where)
+        labels = ids.clone()
+        labels[:, : len(row.ids) - row.learned] = -100
         trained = [p for p in made.parameters() if p.requires_grad]
         optimiser = torch.optim.AdamW(trained, lr=0.0)
         found = []
         for step in range(_STEPS + 1):
             _settled(where)
             began = time.perf_counter()
-            made(input_ids=ids, labels=ids).loss.backward()
+            made(input_ids=ids, labels=labels, **fused).loss.backward()
             optimiser.step()
             optimiser.zero_grad()
             _settled(where)

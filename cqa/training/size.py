@@ -19,7 +19,7 @@ from cqa.model_ref import Model  # noqa: E402
 
 FLOPS_FORMULA = (
     "per token 4 x the weights that are multiplied (forward, and backward to the activations) "
-    "+ 2 x those that are trained; 6 N where all are; attention scores not counted"
+    "+ 2 x those that are trained; 6 N where all are; logits of every token, no attention scores"
 )
 
 

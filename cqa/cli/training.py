@@ -1,0 +1,143 @@
+"""The options that `cqa train` and `cqa plan` have in common, and what they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cqa.cli import wiring
+from cqa.errors import UsageRefused
+
+if TYPE_CHECKING:
+    from cqa.config import TrainConfig
+    from cqa.model_ref import Model
+    from cqa.runs import Run
+    from cqa.training.rates import Rates
+
+Data = Annotated[
+    str | None, typer.Argument(help="A batch folder or an ingest run (default: shipped).")
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="A ceiling: 2gpu-hours, 90s, 300ktokens, 5epochs, 1e17flops, 500Wh, 5usd; commas "
+        "join several."
+    ),
+]
+Price = Annotated[
+    str | None,
+    typer.Option(help="What a device costs: 2.5usd/gpu-hour.", envvar="CQA_PRICE"),
+]
+Power = Annotated[
+    str | None,
+    typer.Option(
+        help="What a device draws, where it cannot be measured: 300W.", envvar="CQA_POWER"
+    ),
+]
+Keep = Annotated[
+    float | None,
+    typer.Option(help="Share of the budget kept for scoring and generation (default 0.1)."),
+]
+Full = Annotated[bool, typer.Option("--full", help="All weights instead of a LoRA.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the data.")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per step.")]
+LoraRank = Annotated[int | None, typer.Option(min=1, help="Rank of the adapter.")]
+Shuffled = Annotated[
+    bool, typer.Option("--shuffled", help="The placebo: passages meet briefs of other works.")
+]
+Forms = Annotated[
+    str | None,
+    typer.Option(help="Comma-separated: generation, appreciation, rewrite, reasoning, dialogue."),
+]
+Material = Annotated[
+    Literal["annotations", "continuation", "generic"] | None,
+    typer.Option(help="What is trained on: the annotations, or a placebo as long as they."),
+]
+Devices = Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) that train together.")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A training as it was asked for on the command line."""
+
+    config: TrainConfig
+    budget: str | None
+    """With the terms that decide what it allows."""
+    rates: Rates
+
+
+def asked(options: dict) -> Asked:
+    """The settings behind the options of `cqa train`, as `context.params` has them."""
+    from cqa.config import TrainConfig
+    from cqa.training import budget as budgets
+
+    batch_size, forms = options["batch_size"], options["forms"]
+    given = {
+        "method": "full" if options["full"] else None,
+        "epochs": options["epochs"],
+        "learning_rate": options["learning_rate"],
+        "batch_size": batch_size,
+        "micro_batch_size": 1 if batch_size and batch_size % 4 else None,
+        "lora_rank": options["lora_rank"],
+        "pairing": "shuffled" if options["shuffled"] else None,
+        "forms": forms.replace(" ", "").split(",") if forms else None,
+        "material": options["material"],
+    }
+    known = _rates(options)
+    if options["keep"] is not None and options["budget"] is None:
+        raise UsageRefused("--keep without --budget", next_step="say what it is a share of")
+    budget = budgets.written(options["budget"], known, options["keep"])
+    return Asked(wiring.settings(TrainConfig, given), budget, known)
+
+
+def model(name: str) -> Model:
+    """The base model."""
+    from cqa import model_ref
+
+    return model_ref.find(name)
+
+
+def ingested(data: str | None) -> Run:
+    """The data set: an ingest run by name, or a folder ingested now."""
+    from cqa import ingest, study
+    from cqa.training.devices import after_the_first
+
+    if data is None:
+        return after_the_first(lambda: ingest.run(wiring.shipped_sources()))
+    if Path(data).exists() and not (Path(data) / "run.json").exists():
+        return after_the_first(lambda: ingest.run([Path(data)]))
+    run = study.run_of(data)
+    if run.record["stage"] != "ingest" or not run.done:
+        raise UsageRefused(f"{data}: not a finished ingest run", next_step="cqa ingest FOLDER")
+    return run
+
+
+def said_of(budget: str | None, rates: Rates, devices: int) -> str:
+    """The budget as it was understood, and what a device is here."""
+    from cqa.training import budget as budgets
+
+    limits = budgets.parse(budget, rates) if budget is not None else budgets.Budget()
+    said = f"budget: {limits.understood()}"
+    if limits.device_seconds is None and limits.money is None and limits.energy_wh is None:
+        return said
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{said}; {devices} GPUs" if devices > 1 else f"{said} of the first GPU"
+    if devices > 1:
+        return f"{said}; there is no GPU here, so each of {devices} processes counts as a device"
+    return f"{said}; there is no GPU here, so this machine counts as one device"
+
+
+def _rates(options: dict) -> Rates:
+    from cqa.training import rates
+
+    price, power = options["price"], options["power"]
+    return rates.Rates(
+        rates.price(price, "--price or CQA_PRICE") if price else None,
+        rates.power(power, "--power or CQA_POWER") if power else None,
+    )

@@ -1,0 +1,75 @@
+"""Several devices at one training: this very command again, once for each, by accelerate."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from cqa.errors import CqaError
+
+Found = TypeVar("Found")
+
+_SECONDS_TO_WAIT = 120.0
+
+
+def rank() -> int:
+    """The number of this process among those that train together."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def launched() -> bool:
+    """Whether this process was started by `accelerate launch`, by hand or by `launch`."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def launch(devices: int) -> int:
+    """Run this command line in so many processes and wait for them; their exit code, 0 or not.
+
+    They are a session of their own, so that a Ctrl-C reaches each of them once: by way of this
+    process and the launcher. The first one saves and writes the record; it also says what is wrong.
+    """
+    import torch
+
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", "--num_machines", "1"]
+    command += ["--num_processes", str(devices), "--main_process_port", "0"]
+    command += ["--multi_gpu"] if torch.cuda.device_count() >= devices else ["--cpu"]
+    command += ["-m", "cqa", *sys.argv[1:]]
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices))
+    environment = os.environ | {"OMP_NUM_THREADS": threads}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    asked = False
+
+    def forward(signum: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        process.send_signal(signum)
+
+    before = {one: signal.signal(one, forward) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = process.wait()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    if asked:
+        raise KeyboardInterrupt
+    return code
+
+
+def after_the_first(make: Callable[[], Found]) -> Found:
+    """What the first process makes as well; the others wait until it is done and find it."""
+    until = time.monotonic() + _SECONDS_TO_WAIT
+    while True:
+        try:
+            return make()
+        except CqaError as error:
+            if rank() == 0 or "at work" not in error.what or time.monotonic() > until:
+                raise
+            time.sleep(0.2)
