@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import pandas as pd
 
 from cqa import analysis, markdown, runs, score, writing
 from cqa.analysis import Change, Comparison
-from cqa.errors import DataRefused, UsageRefused
+from cqa.cases import Case
+from cqa.errors import CqaError, DataRefused, UsageRefused
 from cqa.files import read_rows, sha256_of, sha256_of_value, whole, write_json, write_text
 from cqa.html import page
 from cqa.score import PRIMARY
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _CODE = (
     "report.py",
+    "cases.py",
     "analysis.py",
     "writing.py",
     "overlap.py",
@@ -32,57 +35,34 @@ _CODE = (
 )
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """What is known of one tuned model: its runs, and the runs of its base."""
-
-    label: str
-    base_scores: runs.Run
-    tuned_scores: runs.Run
-    trained: runs.Run | None
-    base_texts: runs.Run | None = None
-    tuned_texts: runs.Run | None = None
-    base_text_scores: runs.Run | None = None
-    tuned_text_scores: runs.Run | None = None
-
-
-def of_study(study: Study) -> runs.Run:
-    """Run whatever of the experiment is not done, then report it. The main arm comes first."""
-    experiment = study.experiment
-    kind = study.kind()  # asked before the first score is seen
-    base_scores = study.benchmark_scores(None)
-    for one in study.tuned:
-        study.trained(one)
-    tuned_scores = {one.label: study.benchmark_scores(one) for one in study.tuned}
-    base_texts, texts = study.texts(None), {one.label: study.texts(one) for one in study.tuned}
-    base_text_scores = study.text_scores(None)
-    text_scores = {one.label: study.text_scores(one) for one in study.tuned}
-    models = [
-        Tuned(
-            one.label,
-            base_scores,
-            tuned_scores[one.label],
-            study.trained(one),
-            base_texts,
-            texts[one.label],
-            base_text_scores,
-            text_scores[one.label],
+def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run:
+    """Report what is done of an experiment. `missing` names steps that are not, with the reason."""
+    experiment, missing = study.experiment, dict(missing or {})
+    cases = study.cases()
+    main = experiment.analysis.arm
+    if not cases or cases[0].arm != main:
+        why = "\n".join(f"  {step}: {reason}" for step, reason in missing.items())
+        raise CqaError(
+            f"{experiment.name}: there is no score of {main!r} and of the base to compare\n{why}",
+            next_step="the same command tries what failed again",
         )
-        for one in sorted(study.tuned, key=lambda one: one.arm.name != experiment.analysis.arm)
-    ]
+    scored = [run for case in cases for run in case.tuned_scores]
+    standing = study.standing(scored)
     what = runs.Spec(
         stage="report",
         label=experiment.name,
         config={
             "experiment": experiment.name,
             "question": experiment.question,
-            "kind": kind,
+            "kind": standing.said,
+            "lock": json.loads(json.dumps(asdict(standing))),
+            "missing": missing,
             "analysis": experiment.analysis.model_dump(mode="json"),
         },
-        parents=[run.id for run in study.made],
+        parents=[study.ingested.id, *dict.fromkeys(run.id for c in cases for run in c.runs)],
         code=_code(),
     )
-    reported = _run(what, models, study.data.annotations, study.root)
+    reported = _run(what, cases, study.data.annotations, study.root)
     study.made.append(reported)
     return reported
 
@@ -140,7 +120,8 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
         parents=[before.id, after.id],
         code=_code(),
     )
-    return _run(what, [Tuned(after.record["label"], before, after, trained)], [], None)
+    case = Case(after.record["label"], before, (after,), (trained,) if trained else ())
+    return _run(what, [case], [], None)
 
 
 def _is_tuned(run: runs.Run) -> bool:
@@ -149,39 +130,44 @@ def _is_tuned(run: runs.Run) -> bool:
 
 
 def _run(
-    what: runs.Spec, models: Sequence[Tuned], annotations: Sequence[Annotation], root: Path | None
+    what: runs.Spec, models: Sequence[Case], annotations: Sequence[Annotation], root: Path | None
 ) -> runs.Run:
     if done := runs.find(what, root):
         return done
     with runs.execute(what, root) as reported:
         settings = what.config["analysis"]
-        base = score.load_scores(models[0].base_scores)
+        excluded = settings.get("exclude", {})
+        base = _scores(models[0].base_scores, excluded)
         separate = [
             analysis.compare(
                 one.label,
                 base,
-                score.load_scores(one.tuned_scores),
+                *(_scores(run, excluded) for run in one.tuned_scores),
                 primary=settings["primary"],
                 margin=settings["margin"],
                 noise_floor=_noise_floor(one),
+                on=one.on,
             )
             for one in models
         ]
         compared = analysis.corrected(separate)
         results = {
-            "sentence": analysis.sentence(compared[0], _cost(models[0].trained)),
+            "sentence": analysis.sentence(compared[0], _cost(models[0])),
             "question": what.config["question"],
             "kind": what.config["kind"],
+            "lock": what.config.get("lock"),
+            "missing": what.config.get("missing", {}),
             "analysis": {**settings, "sha256": sha256_of_value(dict(settings))},
             "models": [_model(c, one) for c, one in zip(compared, models, strict=True)],
             "against": [
                 _row(f"{compared[0].label} against {other.label}", change)
-                for other in compared[1:]
+                for other, one in zip(compared[1:], models[1:], strict=True)
+                if one.epoch is None
                 for change in analysis.against(compared[0], other)
             ],
             "base_of_benchmark": models[0].base_scores.record["headline"]["groups"],
             "writing": _writing(models, annotations),
-            "bill": [_bill(run) for run in _all_runs(models)],
+            "bill": [_bill(run) for run in {r.id: r for m in models for r in m.runs}.values()],
             "numbers": _numbers(compared, models),
         }
         table = _tidy(compared)
@@ -201,10 +187,14 @@ def _run(
     return reported
 
 
-def _model(comparison: Comparison, one: Tuned) -> dict[str, Any]:
+def _model(comparison: Comparison, one: Case) -> dict[str, Any]:
     return {
         "model": one.label,
-        "sentence": analysis.sentence(comparison, _cost(one.trained)),
+        "arm": one.arm,
+        "seeds": list(one.seeds),
+        "epoch": one.epoch,
+        "rows": one.rows,
+        "sentence": analysis.sentence(comparison, _cost(one)),
         "verdict": comparison.verdict.word
         + (f" ({comparison.verdict.reason})" if comparison.verdict.reason else ""),
         "decay": comparison.verdict.decay,
@@ -256,6 +246,10 @@ def _row(label: str, change: Change) -> dict[str, Any]:
         "p": change.sign_flip.p,
         "p_wilcoxon": change.wilcoxon.p,
         "p_adjusted": change.adjusted_p,
+        "p_holm": change.holm_p,
+        "seed_means": list(change.seed_means),
+        "between_seed_sd": change.between_seed_sd,
+        "crossed": change.crossed,
         "d_z": change.dz.estimate,
         "d_z_low": change.dz.low,
         "d_z_high": change.dz.high,
@@ -268,7 +262,7 @@ def _tidy(compared: Sequence[Comparison]) -> pd.DataFrame:
     return pd.DataFrame([_row(c.label, change) for c in compared for change in c.changes])
 
 
-def _numbers(compared: Sequence[Comparison], models: Sequence[Tuned]) -> dict[str, float | None]:
+def _numbers(compared: Sequence[Comparison], models: Sequence[Case]) -> dict[str, float | None]:
     """The numbers an experiment file can expect, by name."""
     numbers: dict[str, float | None] = {}
     for row in models[0].base_scores.record["headline"]["groups"]:
@@ -283,15 +277,11 @@ def _numbers(compared: Sequence[Comparison], models: Sequence[Tuned]) -> dict[st
     return numbers
 
 
-def _writing(models: Sequence[Tuned], annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
+def _writing(models: Sequence[Case], annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
     passages = [annotation.passage for annotation in annotations]
     rows: list[dict[str, Any]] = []
     base_scores: list[Score] | None = None
-    subjects = [("base", models[0].base_texts, models[0].base_text_scores)]
-    subjects += [(one.label, one.tuned_texts, one.tuned_text_scores) for one in models]
-    for label, texts_run, scores_run in subjects:
-        if texts_run is None or scores_run is None:
-            continue
+    for label, texts_run, scores_run in _written(models):
         texts = read_rows(texts_run.file("texts.jsonl"), Text)
         facts = writing.describe(
             [text.text for text in texts], [bool(text.meta["ended"]) for text in texts], passages
@@ -308,36 +298,26 @@ def _writing(models: Sequence[Tuned], annotations: Sequence[Annotation]) -> list
     return rows
 
 
-def _side_by_side(models: Sequence[Tuned]) -> list[dict[str, Any]]:
-    """For each item and sample: the brief, and what base and tuned models wrote."""
-    if models[0].base_texts is None:
+def _written(models: Sequence[Case]) -> list[tuple[str, runs.Run, runs.Run]]:
+    """(label, texts, their scores) of the base and of every tuned model that wrote."""
+    first = next((one for one in models if one.base_texts and one.base_text_scores), None)
+    if first is None:
         return []
+    return [("base", first.base_texts, first.base_text_scores)] + [
+        (texts.record["label"], texts, scores)
+        for one in models
+        for texts, scores in zip(one.tuned_texts, one.tuned_text_scores, strict=True)
+    ]
+
+
+def _side_by_side(models: Sequence[Case]) -> list[dict[str, Any]]:
+    """For each item and sample: the brief, and what base and tuned models wrote."""
     rows: dict[tuple[str | None, int | None], dict[str, Any]] = {}
-    subjects = [("base", models[0].base_texts)] + [(m.label, m.tuned_texts) for m in models]
-    for label, run in subjects:
-        if run is None:
-            continue
+    for label, run, _ in _written(models):
         for text in read_rows(run.file("texts.jsonl"), Text):
             row = rows.setdefault((text.item, text.sample), {"text": text, "written": []})
             row["written"].append((label, text.text))
     return list(rows.values())
-
-
-def _all_runs(models: Sequence[Tuned]) -> list[runs.Run]:
-    found: dict[str, runs.Run] = {}
-    for one in models:
-        for run in (
-            one.base_scores,
-            one.trained,
-            one.tuned_scores,
-            one.base_texts,
-            one.tuned_texts,
-            one.base_text_scores,
-            one.tuned_text_scores,
-        ):
-            if run is not None:
-                found[run.id] = run
-    return list(found.values())
 
 
 def _bill(run: runs.Run) -> dict[str, Any]:
@@ -347,21 +327,27 @@ def _bill(run: runs.Run) -> dict[str, Any]:
     return {"run": run.id, "seconds": round(seconds, 2), "spent": said}
 
 
-def _cost(trained: runs.Run | None) -> str:
-    if trained is None:
+def _cost(one: Case) -> str:
+    if not one.trained:
         return "not known (the training was not run by cqa)"
-    spent = trained.record["spent"]
-    device = "CPU" if spent["device"].startswith("cpu") else spent["device"]
-    return f"{spent['device_seconds']:.0f} s of one {device} ({spent['tokens']:,} tokens)"
+    spent = [run.record["spent"] for run in one.trained]
+    device = "CPU" if spent[0]["device"].startswith("cpu") else spent[0]["device"]
+    seconds, tokens = (sum(each[name] for each in spent) for name in ("device_seconds", "tokens"))
+    return f"{seconds:.0f} s of one {device} ({tokens:,} tokens)"
 
 
-def _noise_floor(one: Tuned) -> float:
-    """A change carries the noise of both scorings; 0 where it was not measured."""
-    floor = 0.0
-    for run in (one.base_scores, one.tuned_scores):
-        if measured := run.record["headline"].get("noise_floor"):
-            floor += measured["largest_difference"].get(PRIMARY, 0.0)
-    return floor
+def _scores(run: runs.Run, excluded: Collection[str]) -> list[Score]:
+    return [s for s in score.load_scores(run) if (s.item or s.id) not in excluded]
+
+
+def _noise_floor(one: Case) -> float:
+    """A change carries the noise of both scorings, of the noisiest seed; 0 where not measured."""
+
+    def of(run: runs.Run) -> float:
+        measured = run.record["headline"].get("noise_floor")
+        return measured["largest_difference"].get(PRIMARY, 0.0) if measured else 0.0
+
+    return of(one.base_scores) + max(of(run) for run in one.tuned_scores)
 
 
 def _mean(scores: Sequence[Score], name: str) -> float | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cqa.doctor import Check
     from cqa.probes import Treatment
     from cqa.runs import Run
+    from cqa.schedule import Outcome
 
 _HEADINGS = {
     "surprise_bits_per_token": "surprise",
@@ -293,6 +294,28 @@ def validity(run: Run, as_json: bool) -> None:
         )
     stdout().print(table)
     print(shown(run.file("validity.csv")))  # noqa: T201
+
+
+def outcome(found: Outcome, as_json: bool) -> None:
+    """How far the steps of a study came, where that is not all of them."""
+    if as_json:
+        left = [step.name for step in found.left]
+        as_json_object({**vars(found), "left": left})
+        return
+    failures(found, as_json)
+    print(f"{found.done} of {found.total} steps are done, {found.fresh} of them now")  # noqa: T201
+    if found.left:
+        say(f"next: the same command goes on with {found.left[0].name}")
+
+
+def failures(found: Outcome, as_json: bool) -> None:
+    """What is missing, and why."""
+    if as_json:
+        return
+    for step, reason in found.failed.items():
+        print(f"missing {step}: {reason}")  # noqa: T201
+    if found.failed:
+        say("next: the same command tries again what failed")
 
 
 def expected(experiment: Experiment, differing: Sequence[Difference], as_json: bool) -> None:

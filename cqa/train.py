@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cqa import runs
+from cqa import runs, selection
 from cqa.config import TrainConfig
 from cqa.errors import DataRefused
 from cqa.examples import Example, Tokens, examples, tokens
@@ -19,6 +19,7 @@ from cqa.model_ref import Model
 from cqa.progress import Tell
 from cqa.training import budget as budgets
 from cqa.training.pace import Pace
+from cqa.types import Annotation
 
 if TYPE_CHECKING:
     from cqa.training.sft import Job, Outcome
@@ -37,6 +38,7 @@ def spec(
         code=runs.code_hash(
             "render.py",
             "examples.py",
+            "selection.py",
             "problems.py",
             "training/budget.py",
             "training/pace.py",
@@ -78,7 +80,7 @@ def run(
         tokenizer = load_tokenizer(model)
         rows = {
             side: examples(
-                data.annotations_of(side),
+                _selected(data.annotations_of(side), config if side != "dev" else None),
                 config.forms,
                 dialogues={dialogue.id: dialogue for dialogue in data.dialogues},
                 # The development side stays true: it shows what the placebo taught.
@@ -119,6 +121,13 @@ def run(
     return trained
 
 
+def _selected(annotations: list[Annotation], config: TrainConfig | None) -> list[Annotation]:
+    """What a configuration takes of the annotations; the development side has them whole."""
+    if config and config.rows is not None:
+        annotations = selection.first(annotations, config.rows)
+    return selection.of_kinds(annotations, config.kinds) if config and config.kinds else annotations
+
+
 def shown(example: Example) -> str:
     """An example as the model reads it, the part to be learned between ⟦ and ⟧."""
     return (
@@ -155,7 +164,7 @@ def _write_result(
     outcome: Outcome,
     limits: budgets.Budget,
 ) -> None:
-    kind = "adapter" if config.method == "lora" else "model"
+    kind = "model" if config.method == "full" else "adapter"
     result = trained.file(kind)
     shutil.rmtree(result, ignore_errors=True)
     trained.file("result").rename(result)
@@ -173,7 +182,7 @@ def _write_result(
         for name in ("steps", "asked_steps", "first_loss", "last_loss", "dev_loss_by_epoch")
     } | {
         "trained_parameters": outcome.trained_parameters,
-        "rows": len(data.annotations_of("all" if config.split == "all" else "train")),
+        "rows": config.rows or len(data.annotations_of(config.split)),
     }
     if outcome.cut_short:
         trained.tell(
@@ -191,7 +200,7 @@ def _card(trained: runs.Run, config: TrainConfig, model: Model, data: DataSet, s
     """The model card of an adapter or model, with its data, recipe and bill."""
     licences = sorted({a.rights.licence for a in data.annotations})
     sources = sorted({a.rights.source for a in data.annotations})
-    library = "peft" if config.method == "lora" else "transformers"
+    library = "transformers" if config.method == "full" else "peft"
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.model_dump().items())
     bill = "\n".join(f"| {name} | {value} |" for name, value in spent.items())
     return f"""---
