@@ -269,9 +269,8 @@ def sentence(comparison: Comparison, cost: str) -> str:
         word += " and selective"
     if found.decay:
         word += " (decay: the texts with their briefs did not become likelier)"
-    what = "specific gain " + (
-        "on literary items" if comparison.on == "benchmark" else "of texts written for literary items"
-    )
+    of = "of texts written for" if comparison.on == "writing" else "on"
+    what = f"specific gain {of} literary items"
     parts = [f"{word}: {what} {said(found.interval)} bits per token{_over_seeds(comparison)}"]
     control = comparison.change(comparison.primary, "factual")
     if control is None or comparison.control is None:

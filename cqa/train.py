@@ -46,6 +46,7 @@ def spec(
             "training/sft.py",
             "training/head.py",
             "training/order.py",
+            "training/zero_step.py",
             "train.py",
             libraries=("torch", "transformers", "trl", "peft", "accelerate"),
         ),

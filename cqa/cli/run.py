@@ -18,7 +18,9 @@ def run(
     file: Annotated[Path, typer.Argument(help="An experiment file.")],
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only ARM or ARM/STAGE, and what it needs; * stands for any; repeatable."),
+        typer.Option(
+            help="Only ARM or ARM/STAGE (* for any), and what it needs."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
@@ -26,7 +28,9 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes (default: 2 without a GPU, where cores and memory do)."),
+        typer.Option(
+            min=1, help="Processes (default: 2 where there is no GPU but memory)."
+        ),
     ] = None,
     accept: Annotated[
         bool,

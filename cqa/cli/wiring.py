@@ -37,10 +37,10 @@ def load(model, adapter, dtype):
 
 
 def fit(job):
-    """`cqa.training.sft.fit`, imported when it is called."""
-    from cqa.training import sft
+    """`cqa.training.sft.fit` or `zero_step.fit`, imported when it is called."""
+    from cqa.training import sft, zero_step
 
-    return sft.fit(job)
+    return (zero_step if job.config.method == "zero-step" else sft).fit(job)
 
 
 def study(path: Path) -> Study:

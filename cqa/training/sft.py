@@ -64,8 +64,9 @@ class Outcome:
     epochs: float
     tokens: int
     seconds: float
-    first_loss: float
-    last_loss: float
+    first_loss: float | None
+    """None, and `last_loss` too, where no step was asked for."""
+    last_loss: float | None
     dev_loss_by_epoch: list[float]
     trained_parameters: int
     parameters: int
@@ -116,13 +117,6 @@ def fit(job: Job) -> Outcome:
         seed=job.seed,
         data_seed=job.seed,
     )
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
     arguments._n_gpu = min(1, arguments.n_gpu)  # else DataParallel would multiply the batch
     trainer = _Trainer(
         pace,
@@ -132,7 +126,7 @@ def fit(job: Job) -> Outcome:
         train_dataset=_dataset(job.train),
         eval_dataset=_dataset(job.dev) if job.dev else None,
         processing_class=tokenizer,
-        peft_config=lora if config.method == "lora" else None,
+        peft_config=lora_config(config) if config.method == "lora" else None,
         callbacks=[keeper],
     )
     trainer.remove_callback(PrinterCallback)
@@ -162,6 +156,17 @@ def fit(job: Job) -> Outcome:
         cut_short=keeper.cut_short,
         devices=pace.devices,
         device=torch.cuda.get_device_name() if cuda else "cpu, counted as one device",
+    )
+
+
+def lora_config(config: TrainConfig) -> LoraConfig:
+    """The adapter that a configuration asks for, on every linear layer."""
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
 
 
