@@ -18,9 +18,7 @@ def run(
     file: Annotated[Path, typer.Argument(help="An experiment file.")],
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Only ARM or ARM/STAGE (* for any), and what it needs."
-        ),
+        typer.Option(help="Only ARM or ARM/STAGE (* for any), and what it needs."),
     ] = None,
     minutes: Annotated[
         float | None,
@@ -28,9 +26,7 @@ def run(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Processes (default: 2 where there is no GPU but memory)."
-        ),
+        typer.Option(min=1, help="Processes (default: 2 where there is no GPU but memory)."),
     ] = None,
     accept: Annotated[
         bool,
