@@ -18,6 +18,7 @@ from conftest import REPOSITORY, experiment
 from cqa import runs
 from cqa.cli import app
 from cqa.runs import Run, Spec
+from cqa.steps import Step
 
 COMMANDS = ("ingest", "train", "generate", "score", "report", "run", "table", "doctor")
 

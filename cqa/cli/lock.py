@@ -15,7 +15,7 @@ from cqa.cli.app import command
 def lock(
     file: Annotated[Path, typer.Argument(help="An experiment file.")],
     again: Annotated[
-        bool, typer.Option("--again", help="Replace a lock that differs; it is kept in the new one.")
+        bool, typer.Option("--again", help="Replace a lock that differs; the new one keeps it.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
