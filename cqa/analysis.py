@@ -26,6 +26,9 @@ QUANTITIES = (
     "contrast_bits_per_token",
     "novel_specific_gain_bits_per_token",
     "filler_gain_bits_per_token",
+    "phi_intent_bits_per_token",
+    "phi_audience_bits_per_token",
+    "phi_reality_bits_per_token",
     "gain_share",
     "nce_bits",
     "match_rank",
@@ -242,7 +245,9 @@ def against(one: Comparison, other: Comparison) -> list[Change]:
     return changes
 
 
-def changes_of_writing(base: Sequence[Score], tuned: Sequence[Score]) -> list[Change]:
+def changes_of_writing(
+    base: Sequence[Score], tuned: Sequence[Score], quantities: Sequence[str] = QUANTITIES
+) -> list[Change]:
     """How the judge's view of the generated texts changed, paired by item and sample."""
     before = [by_item(score) for score in base]
     after = [by_item(score) for score in tuned]
@@ -250,7 +255,7 @@ def changes_of_writing(base: Sequence[Score], tuned: Sequence[Score]) -> list[Ch
     for group in GROUPS:
         one = [score for score in before if score.group == group]
         two = [score for score in after if score.group == group]
-        for quantity in QUANTITIES:
+        for quantity in quantities:
             if one and (paired := pair(one, two, quantity=quantity)).ids:
                 changes.append(_change(quantity, group, paired))
     return changes

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cqa.files import copy, read_json
-from cqa.markdown import number, p_value
+from cqa.files import copy, read_json, write_csv
 from cqa.paths import shown
 from cqa.progress import say
+from cqa.reporting.markdown import number, p_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -316,6 +316,36 @@ def failures(found: Outcome, as_json: bool) -> None:
         print(f"missing {step}: {reason}")  # noqa: T201
     if found.failed:
         say("next: the same command tries again what failed")
+
+
+def reports(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
+    """The models of the reports, a line each; `*` where no other is as cheap and as good."""
+    if out:
+        write_csv(out, frame)
+    if as_json:
+        as_json_object({"models": json.loads(frame.to_json(orient="records"))})
+        return
+    if frame.empty:
+        print("no such report: cqa report, or cqa run experiments/reproduce.toml")  # noqa: T201
+        return
+    table = Table(box=None)
+    for column in ("report", "model", "verdict"):
+        table.add_column(column, overflow="fold")
+    for column in ("change", "95 % interval", "p", "device s", "best"):
+        table.add_column(column, justify="right")
+    for row in frame.to_dict("records"):
+        table.add_row(
+            row["report"],
+            row["model"],
+            row["verdict"],
+            number(row["change"], sign=True),
+            f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
+            p_value(row["p"]),
+            number(row["device_seconds"], 0),
+            "*" if row["best"] else "",
+        )
+    stdout().print(table)
+    print("* nothing as cheap changed as much")  # noqa: T201
 
 
 def expected(experiment: Experiment, differing: Sequence[Difference], as_json: bool) -> None:
