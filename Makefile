@@ -12,10 +12,11 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help reproduce accept test check bench
+.PHONY: help reproduce study accept test check bench
 
 help:
 	@echo "make reproduce   install, run the small study, show its results table"
+	@echo "make study       the embedded study in slices of MINUTES=55; repeat until it says that it is done"
 	@echo "make test        install, run the tests"
 	@echo "make accept      write the study's numbers to experiments/ (RESULTS.md, results.csv, [expected])"
 	@echo "make check       lint"
@@ -24,6 +25,13 @@ help:
 reproduce: $(VENV)/.installed
 	@$(BIN)/cqa run experiments/reproduce.toml; status=$$?; \
 	echo; echo "To go on from here:  source $(BIN)/activate"; exit $$status
+
+# All three are locked before the first score; controls and duality then find the runs of embedded.
+MINUTES  ?= 55
+study: $(VENV)/.installed
+	@for name in embedded controls duality; do $(BIN)/cqa lock experiments/$$name.toml || exit $$?; done
+	@$(BIN)/cqa run experiments/embedded.toml --minutes $(MINUTES); status=$$?; \
+	if [ $$status -eq 4 ]; then echo "the slice is over: make study goes on from here"; fi; exit $$status
 
 accept: $(VENV)/.installed
 	@$(BIN)/cqa run experiments/reproduce.toml --accept

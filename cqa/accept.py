@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cqa import markdown, runs
+from cqa import runs
 from cqa.config import Experiment
 from cqa.files import copy, read_json, write_text
+from cqa.reporting import markdown
 
 _HEADING = "[expected]"
 _NOTE = """\

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +26,9 @@ QUANTITIES = (
     "contrast_bits_per_token",
     "novel_specific_gain_bits_per_token",
     "filler_gain_bits_per_token",
+    "phi_intent_bits_per_token",
+    "phi_audience_bits_per_token",
+    "phi_reality_bits_per_token",
     "gain_share",
     "nce_bits",
     "match_rank",
@@ -35,18 +39,27 @@ _SEED = 20260525
 
 @dataclass(frozen=True)
 class Paired:
-    """One quantity before and after, item by item. Arrays have shape (items,)."""
+    """One quantity before and after, item by item.
+
+    `tuned` has shape (seeds, items); `base` too, or (1, items) where one base stands before all.
+    """
 
     ids: tuple[str, ...]
     works: tuple[str, ...]
     base: np.ndarray
     tuned: np.ndarray
     dropped: int
-    """Items for which the quantity is null on either side."""
+    """Items for which the quantity is null before, or after under any seed."""
+
+    @property
+    def by_seed(self) -> np.ndarray:
+        """The changes, shape (seeds, items)."""
+        return self.tuned - self.base
 
     @property
     def delta(self) -> np.ndarray:
-        return self.tuned - self.base
+        """The changes in the mean over the seeds, shape (items,)."""
+        return self.by_seed.mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,8 @@ class Change:
     base_mean: float | None
     tuned_mean: float | None
     interval: stats.Interval
-    """Inverted sign-flip test by work, the test that decides; BCa is too short with few works."""
+    """Inverted sign-flip test by work, the test that decides; BCa is too short with few works. From
+    5 seeds on seeds are crossed with works; with fewer it speaks of these very seeds."""
     bca: stats.Interval
     sign_flip: stats.SignificanceTest
     wilcoxon: stats.SignificanceTest
@@ -66,8 +80,16 @@ class Change:
     rank_biserial: stats.Interval
     detectable: stats.Power
     dropped: int
+    seed_means: tuple[float, ...]
+    """The change under each seed."""
+    between_seed_sd: float | None
+    """Of the seed means; None for one seed."""
+    crossed: bool
+    """Whether the interval speaks of new seeds too."""
     adjusted_p: float | None = None
     """Studentised max-T over everything that was looked at besides the one primary."""
+    holm_p: float | None = None
+    """Holm over the same tests, which is valid under any dependence."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +106,7 @@ class Comparison:
     selective: stats.Claim | None
     control: stats.Claim | None
     primary: str
+    on: Literal["benchmark", "writing"]
     paired: Mapping[tuple[str, str], Paired]
     """(quantity, group) -> the items behind the change."""
 
@@ -93,42 +116,53 @@ class Comparison:
         return found[0] if found else None
 
 
-def pair(base: Iterable[Score], tuned: Iterable[Score], quantity: str) -> Paired:
-    """Join two sets of scores by id. Ids that are on one side only raise ValueError."""
+def pair(base: Iterable[Score], *tuned: Iterable[Score], quantity: str) -> Paired:
+    """Join the scores before with those after, one set for each seed, by id.
+
+    Ids that are on one side only raise ValueError.
+    """
     before = {score.id: score for score in base}
-    after = {score.id: score for score in tuned}
-    if before.keys() != after.keys():
-        raise ValueError(f"{len(before.keys() ^ after.keys())} ids are scored on one side only")
+    after = [{score.id: score for score in scores} for scores in tuned]
+    for seed in after:
+        if before.keys() != seed.keys():
+            raise ValueError(f"{len(before.keys() ^ seed.keys())} ids are scored on one side only")
     kept, dropped = [], 0
     for key in sorted(before):
-        a, b = before[key].quantities.get(quantity), after[key].quantities.get(quantity)
-        if a is None or b is None:
+        values = [side[key].quantities.get(quantity) for side in (before, *after)]
+        if None in values:
             dropped += 1
         else:
-            kept.append((key, before[key].work or key, a, b))
-    ids, works, one, two = zip(*kept, strict=True) if kept else ((), (), (), ())
-    return Paired(tuple(ids), tuple(works), np.array(one), np.array(two), dropped)
+            kept.append((key, before[key].work or key, values))
+    ids, works, values = zip(*kept, strict=True) if kept else ((), (), ())
+    table = np.array(values, dtype=float).reshape(-1, 1 + len(after)).T
+    return Paired(tuple(ids), tuple(works), table[:1], table[1:], dropped)
 
 
 def compare(
     label: str,
     base: Sequence[Score],
-    tuned: Sequence[Score],
-    *,
+    *tuned: Sequence[Score],
     primary: str,
     margin: float,
     noise_floor: float,
+    on: Literal["benchmark", "writing"] = "benchmark",
 ) -> Comparison:
-    """Everything about one tuned model. Texts without a work are works of their own."""
+    """Everything about one tuned model, or one arm with a set of scores for each of its seeds.
+
+    Texts without a work are works of their own. What models wrote is paired by item and sample, and
+    has no brackets: they are other texts before and after.
+    """
+    if on == "writing":
+        base, *tuned = ([by_item(score) for score in scores] for scores in (base, *tuned))
     groups = {
-        group: (
-            [score for score in base if (score.group or "literary") == group],
-            [score for score in tuned if (score.group or "literary") == group],
-        )
+        group: [
+            [score for score in scores if (score.group or "literary") == group]
+            for scores in (base, *tuned)
+        ]
         for group in GROUPS
     }
     paired = {
-        (quantity, group): pair(*groups[group], quantity)
+        (quantity, group): pair(*groups[group], quantity=quantity)
         for group in GROUPS
         for quantity in QUANTITIES
     }
@@ -140,31 +174,32 @@ def compare(
             next_step="see the reasons in scores.jsonl (a brief missing, or the pool too small)",
         )
     literary = paired[primary, "literary"]
-    brackets = _brackets(paired, primary)
+    brackets = _brackets(paired, primary) if on == "benchmark" else {}
     difference = selective = control = None
     if (factual := paired.get((primary, "factual"))) is not None:
         difference = stats.difference_of_differences(
             literary.delta, literary.works, factual.delta, factual.works, seed=_SEED
         )
         selective = stats.selective(difference.interval)
-        within = stats.sign_flip_interval(factual.delta, factual.works, seed=_SEED, level=0.9)
+        within = _interval(factual.by_seed, factual.works, level=0.9)
         control = stats.control_unmoved(within, margin)
     main = next(c for c in changes if (c.quantity, c.group) == (primary, "literary"))
     return Comparison(
         label=label,
         changes=tuple(changes),
-        verdict=stats.verdict(main.interval, noise_floor, margin, brackets["own brief"]),
+        verdict=stats.verdict(main.interval, noise_floor, margin, brackets.get("own brief")),
         brackets=brackets,
         difference=difference,
         selective=selective,
         control=control,
         primary=primary,
+        on=on,
         paired=paired,
     )
 
 
 def corrected(compared: Sequence[Comparison]) -> list[Comparison]:
-    """Correct together everything that was looked at, over all models, quantities and groups.
+    """Correct together everything that was looked at: models, epochs, sizes, quantities, groups.
 
     Only the primary quantity of the first model on literary items stands alone.
     """
@@ -175,13 +210,22 @@ def corrected(compared: Sequence[Comparison]) -> list[Comparison]:
         for (quantity, group), paired in comparison.paired.items()
         if (number, quantity, group) != alone
     }
-    adjusted = stats.max_t({"|".join(map(str, k)): v for k, v in columns.items()}, seed=_SEED).p
+    max_t = stats.max_t({"|".join(map(str, k)): v for k, v in columns.items()}, seed=_SEED).p
+    holm = stats.holm(
+        {
+            key: change.sign_flip.p
+            for number, comparison in enumerate(compared)
+            for change in comparison.changes
+            if (key := f"{number}|{change.quantity}|{change.group}") in max_t
+        }
+    ).p
     return [
         replace(
             comparison,
             changes=tuple(
-                replace(c, adjusted_p=adjusted.get(f"{number}|{c.quantity}|{c.group}"))
+                replace(c, adjusted_p=max_t.get(key), holm_p=holm.get(key))
                 for c in comparison.changes
+                for key in [f"{number}|{c.quantity}|{c.group}"]
             ),
         )
         for number, comparison in enumerate(compared)
@@ -194,21 +238,25 @@ def against(one: Comparison, other: Comparison) -> list[Change]:
     for group in GROUPS:
         mine, theirs = (c.paired.get((c.primary, group)) for c in (one, other))
         if mine and theirs and mine.ids == theirs.ids:
-            both = replace(mine, base=theirs.tuned)
+            same_seeds = len(mine.tuned) == len(theirs.tuned)
+            before = theirs.tuned if same_seeds else theirs.tuned.mean(axis=0, keepdims=True)
+            both = replace(mine, base=before)
             changes.append(_change(one.primary, group, both))
     return changes
 
 
-def changes_of_writing(base: Sequence[Score], tuned: Sequence[Score]) -> list[Change]:
+def changes_of_writing(
+    base: Sequence[Score], tuned: Sequence[Score], quantities: Sequence[str] = QUANTITIES
+) -> list[Change]:
     """How the judge's view of the generated texts changed, paired by item and sample."""
-    before = [_by_item(score) for score in base]
-    after = [_by_item(score) for score in tuned]
+    before = [by_item(score) for score in base]
+    after = [by_item(score) for score in tuned]
     changes = []
     for group in GROUPS:
         one = [score for score in before if score.group == group]
         two = [score for score in after if score.group == group]
-        for quantity in QUANTITIES:
-            if one and (paired := pair(one, two, quantity)).ids:
+        for quantity in quantities:
+            if one and (paired := pair(one, two, quantity=quantity)).ids:
                 changes.append(_change(quantity, group, paired))
     return changes
 
@@ -226,7 +274,9 @@ def sentence(comparison: Comparison, cost: str) -> str:
         word += " and selective"
     if found.decay:
         word += " (decay: the texts with their briefs did not become likelier)"
-    parts = [f"{word}: specific gain on literary items {said(found.interval)} bits per token"]
+    of = "of texts written for" if comparison.on == "writing" else "on"
+    what = f"specific gain {of} literary items"
+    parts = [f"{word}: {what} {said(found.interval)} bits per token{_over_seeds(comparison)}"]
     control = comparison.change(comparison.primary, "factual")
     if control is None or comparison.control is None:
         parts.append("no factual control")
@@ -235,6 +285,17 @@ def sentence(comparison: Comparison, cost: str) -> str:
     else:
         parts.append(f"control {said(control.interval)}, not shown to be unmoved")
     return "; ".join([*parts, f"cost {cost}"]) + "."
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    main = comparison.change(comparison.primary, "literary")
+    if main is None or main.between_seed_sd is None:
+        return ""
+    whose = "" if main.crossed else "these "
+    return (
+        f", mean of {whose}{len(main.seed_means)} seeds "
+        f"(SD between them {main.between_seed_sd:.4f})"
+    )
 
 
 def said(interval: stats.Interval) -> str:
@@ -250,12 +311,13 @@ def said(interval: stats.Interval) -> str:
 
 
 def _change(quantity: str, group: str, p: Paired) -> Change:
+    means = p.by_seed.mean(axis=1)
     return Change(
         quantity=quantity,
         group=group,
         base_mean=float(p.base.mean()),
         tuned_mean=float(p.tuned.mean()),
-        interval=stats.sign_flip_interval(p.delta, p.works, seed=_SEED),
+        interval=_interval(p.by_seed, p.works),
         bca=stats.bootstrap_interval(p.delta, p.works, seed=_SEED),
         sign_flip=stats.sign_flip_test(p.delta, p.works, seed=_SEED),
         wilcoxon=stats.wilcoxon_on_work_means(p.delta, p.works),
@@ -263,20 +325,31 @@ def _change(quantity: str, group: str, p: Paired) -> Change:
         rank_biserial=stats.rank_biserial(p.delta, p.works, seed=_SEED),
         detectable=stats.smallest_detectable(p.delta, p.works),
         dropped=p.dropped,
+        seed_means=tuple(means.tolist()),
+        between_seed_sd=float(means.std(ddof=1)) if len(means) > 1 else None,
+        crossed=len(means) >= stats.SEEDS_FOR_CROSSING,
     )
+
+
+def _interval(by_seed: np.ndarray, works: Sequence[str], level: float = 0.95) -> stats.Interval:
+    """The interval that decides, of changes of shape (seeds, items)."""
+    if len(by_seed) >= stats.SEEDS_FOR_CROSSING:
+        return stats.over_seeds(by_seed, works, seed=_SEED, level=level).interval
+    return stats.sign_flip_interval(by_seed.mean(axis=0), works, seed=_SEED, level=level)
 
 
 def _brackets(paired: Mapping[tuple[str, str], Paired], primary: str) -> dict[str, stats.Interval]:
     """Δ specific_gain = Δlog2 p(x|y,c) − mean_k Δlog2 p(x|y'_k,c), per token, item by item."""
     gain = paired[primary, "literary"]
     residual = paired["residual_bits_per_token", "literary"]
-    by_id = dict(zip(residual.ids, -residual.delta, strict=True))
-    own = np.array([by_id[key] for key in gain.ids])
+    by_id = dict(zip(residual.ids, -residual.by_seed.T, strict=True))
+    own = np.array([by_id[key] for key in gain.ids]).T
     return {
-        "own brief": stats.sign_flip_interval(own, gain.works, seed=_SEED),
-        "mismatched briefs": stats.sign_flip_interval(own - gain.delta, gain.works, seed=_SEED),
+        "own brief": _interval(own, gain.works),
+        "mismatched briefs": _interval(own - gain.by_seed, gain.works),
     }
 
 
-def _by_item(score: Score) -> Score:
+def by_item(score: Score) -> Score:
+    """The score of a written text under the name of its item and sample, whoever wrote it."""
     return score.model_copy(update={"id": f"{score.item}/{score.sample}"})

@@ -12,7 +12,7 @@ from cqa.errors import DataRefused, Problem, UsageRefused
 from cqa.files import explain
 from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
 from cqa.training.budget import GRAMMAR, parse
-from cqa.types import Frozen, Identifier, Name, Prose
+from cqa.types import Frozen, Identifier, Kind, Name, Prose
 
 Dtype = Literal["float32", "bfloat16", "float64"]
 Form = Literal["generation", "appreciation", "rewrite", "reasoning", "dialogue"]
@@ -21,16 +21,24 @@ Material = Literal["annotations", "continuation", "generic"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Forms = Annotated[tuple[Form, ...], Field(min_length=1)]
+Kinds = Annotated[tuple[Kind, ...], Field(min_length=1)]
+Method = Literal["lora", "full", "zero-step"]
+"""A LoRA, all weights, or a LoRA as it is before its first step: the control that must score as the
+base does, to the last bit."""
 Rate = Annotated[float, Field(gt=0)]
 
 
 class TrainConfig(Frozen):
     """Settings of one fine-tuning. All of them are ours; the published settings are not known."""
 
-    method: Literal["lora", "full"] = "lora"
+    method: Method = "lora"
     forms: Forms = ("generation", "appreciation")
     pairing: Pairing = "true"
     material: Material = "annotations"
+    kinds: Kinds | None = None
+    """Only what the annotations say of these kinds; see `selection.of_kinds`."""
+    rows: Positive | None = None
+    """Only so many annotations, always the same ones; see `selection.first`."""
     split: Literal["train", "all"] = "train"
     epochs: Positive = 5
     learning_rate: Rate = 2e-4
@@ -81,23 +89,39 @@ class StudyScoreConfig(ScoreConfig):
 
 
 class ArmConfig(Frozen):
-    """One condition of an experiment: what differs from the [train] section."""
+    """One condition of an experiment: what differs from the [train] section, and what is looked at.
+
+    What is None is as [train] says.
+    """
 
     name: Identifier
-    pairing: Pairing = "true"
-    material: Material = "annotations"
+    method: Method | None = None
+    pairing: Pairing | None = None
+    material: Material | None = None
     forms: Forms | None = None
+    kinds: Kinds | None = None
+    rows: Positive | None = None
+    epochs: Positive | None = None
+    curve: bool = False
+    """Whether the benchmark is scored after every epoch, not only at the chosen checkpoint."""
+    write: bool = True
+    """Whether texts are written with it, which the judge then scores."""
 
 
 class AnalysisConfig(Frozen):
-    """Fixed before the first score; its hash goes into the results."""
+    """Fixed before the first score; see lock.py."""
 
     primary: Literal["specific_gain_bits_per_token"] = "specific_gain_bits_per_token"
+    on: Literal["benchmark", "writing"] = "benchmark"
+    """What the primary quantity is taken of: the texts of the benchmark as the models see them, or
+    the texts that the models write, as the judge sees them."""
     arm: Identifier
     margin: Rate
     """Bits per token: a change smaller than this does not matter."""
-    checkpoint: Literal["last epoch"] = "last epoch"
+    checkpoint: Literal["last epoch", "lowest development loss"] = "last epoch"
     sidedness: Literal["two-sided"] = "two-sided"
+    exclude: dict[Identifier, Prose] = Field(default_factory=dict)
+    """Items that are left out of the analysis, each with its reason."""
 
 
 class Expected(Frozen):
@@ -131,8 +155,15 @@ class Experiment(Frozen):
         names = [arm.name for arm in self.arms]
         if len(set(names)) < len(names):
             raise ValueError(f"arms with a name each, got {names}")
+        if "base" in names:
+            raise ValueError("another name than 'base', which is the untuned model, for an arm")
         if self.analysis.arm not in names:
             raise ValueError(f"analysis.arm to be one of {names}, got {self.analysis.arm!r}")
+        main = next(arm for arm in self.arms if arm.name == self.analysis.arm)
+        if self.analysis.on == "writing" and not main.write:
+            raise ValueError(f"write = true for {main.name!r}, since analysis.on is the writing")
+        if self.analysis.checkpoint != "last epoch" and self.train.split == "all":
+            raise ValueError("split = 'train' where the development loss chooses the checkpoint")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds that differ, got {list(self.seeds)}")
         if self.budget is not None:
@@ -144,8 +175,8 @@ class Experiment(Frozen):
 
     def train_config(self, arm: ArmConfig) -> TrainConfig:
         """The [train] section with what the arm changes."""
-        changes = {"pairing": arm.pairing, "material": arm.material}
-        return self.train.model_copy(update=changes | ({"forms": arm.forms} if arm.forms else {}))
+        told = arm.model_dump(exclude={"name", "curve", "write"}, exclude_none=True)
+        return self.train.model_copy(update=told)
 
 
 def read_experiment(path: Path) -> Experiment:

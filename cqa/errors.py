@@ -13,6 +13,8 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_DATA_REFUSED = 3
 EXIT_CUT_SHORT = 4
+EXIT_GATE = {"improved": EXIT_DONE, "no worse": 10, "inconclusive": 11, "worse": 12}
+"""Of `cqa report --gate`, by verdict."""
 EXIT_STOPPED = 130
 """By Ctrl-C or SIGTERM, as shells have it."""
 

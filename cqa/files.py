@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,6 +20,9 @@ from cqa.errors import CqaError, DataRefused, Problem
 from cqa.paths import shown
 
 Row = TypeVar("Row", bound=BaseModel)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SEEN_CHARACTERS = 60
 
@@ -181,6 +184,22 @@ def copy(source: Path, target: Path) -> None:
     """Copy a file, whole or not at all."""
     with source.open("rb") as read, whole(target, mode="wb") as out:
         shutil.copyfileobj(read, out)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a data frame as CSV, whole or not at all, its texts without formulas."""
+    texts = frame.select_dtypes(include=["object", "string"]).columns
+    told = frame.assign(**{name: frame[name].map(no_formula) for name in texts})
+    with whole(path) as out:
+        told.to_csv(out, index=False)
+
+
+def no_formula(cell: Any) -> Any:
+    """A cell that a spreadsheet would take for a formula as text that it takes for text."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:

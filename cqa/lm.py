@@ -27,6 +27,7 @@ from transformers import (  # noqa: E402
 
 from cqa.conditions import Piece  # noqa: E402
 from cqa.errors import DataRefused  # noqa: E402
+from cqa.files import read_json  # noqa: E402
 from cqa.heap import keep_freed_memory  # noqa: E402
 from cqa.measures import Trace  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
@@ -311,11 +312,17 @@ def _refuse_adapter(model: PeftModel, adapter: Path) -> None:
             "be those of the text",
             next_step="use a LoRA, or another adapter that leaves the page as it is",
         )
-    if is_zero_adapter(model):
+    if is_zero_adapter(model) and not _was_asked_for(adapter):
         raise DataRefused(
             f"adapter {adapter}: every B matrix is zero, so it changes nothing",
             next_step="train it, or leave --adapter out to use the base model",
         )
+
+
+def _was_asked_for(adapter: Path) -> bool:
+    """Whether a zero adapter is meant to be one: a training of no steps, which says so itself."""
+    state = adapter / "trainer_state.json"
+    return state.is_file() and read_json(state)["max_steps"] == 0
 
 
 def _body_and_head(model: nn.Module, device: str) -> tuple[Callable[..., Tensor], Head]:

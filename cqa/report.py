@@ -2,87 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from cqa import analysis, markdown, runs, score, writing
-from cqa.analysis import Change, Comparison
-from cqa.errors import DataRefused, UsageRefused
-from cqa.files import read_rows, sha256_of, sha256_of_value, whole, write_json, write_text
-from cqa.html import page
+from cqa import analysis, runs, score, writing
+from cqa.cases import Case
+from cqa.conditions import FILLER
+from cqa.errors import CqaError, DataRefused, UsageRefused
+from cqa.files import read_json, read_rows, sha256_of, sha256_of_rows
+from cqa.paths import BENCHMARK_ITEMS, shipped
+from cqa.probes import treatments
+from cqa.reporting import generated, heat, items, listing, outputs, results
+from cqa.reporting.generated import Written
+from cqa.reporting.items import Side, Tokens
 from cqa.score import PRIMARY
-from cqa.types import Annotation, Score, Text
+from cqa.texts import as_texts, row_id
+from cqa.types import Annotation, Item, Score, Text
 
 if TYPE_CHECKING:
     from cqa.study import Study
 
 _CODE = (
     "report.py",
+    "cases.py",
     "analysis.py",
     "writing.py",
     "overlap.py",
-    "html.py",
-    "markdown.py",
-    "figures.py",
+    "probes.py",
     "templates/report.html",
+    "templates/report.css",
+    "templates/report.js",
 )
+_PROBES = "probes-"
+_ROOMS = ("stats", "reporting")
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """What is known of one tuned model: its runs, and the runs of its base."""
-
-    label: str
-    base_scores: runs.Run
-    tuned_scores: runs.Run
-    trained: runs.Run | None
-    base_texts: runs.Run | None = None
-    tuned_texts: runs.Run | None = None
-    base_text_scores: runs.Run | None = None
-    tuned_text_scores: runs.Run | None = None
-
-
-def of_study(study: Study) -> runs.Run:
-    """Run whatever of the experiment is not done, then report it. The main arm comes first."""
-    experiment = study.experiment
-    kind = study.kind()  # asked before the first score is seen
-    base_scores = study.benchmark_scores(None)
-    for one in study.tuned:
-        study.trained(one)
-    tuned_scores = {one.label: study.benchmark_scores(one) for one in study.tuned}
-    base_texts, texts = study.texts(None), {one.label: study.texts(one) for one in study.tuned}
-    base_text_scores = study.text_scores(None)
-    text_scores = {one.label: study.text_scores(one) for one in study.tuned}
-    models = [
-        Tuned(
-            one.label,
-            base_scores,
-            tuned_scores[one.label],
-            study.trained(one),
-            base_texts,
-            texts[one.label],
-            base_text_scores,
-            text_scores[one.label],
+def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run:
+    """Report what is done of an experiment. `missing` names steps that are not, with the reason."""
+    experiment, missing = study.experiment, dict(missing or {})
+    cases = study.cases()
+    main = experiment.analysis.arm
+    if not cases or cases[0].arm != main:
+        why = "\n".join(f"  {step}: {reason}" for step, reason in missing.items())
+        raise CqaError(
+            f"{experiment.name}: there is no score of {main!r} and of the base to compare\n{why}",
+            next_step="the same command tries what failed again",
         )
-        for one in sorted(study.tuned, key=lambda one: one.arm.name != experiment.analysis.arm)
-    ]
+    scored = [run for case in cases for run in case.tuned_scores]
+    standing = study.standing(scored)
     what = runs.Spec(
         stage="report",
         label=experiment.name,
         config={
             "experiment": experiment.name,
             "question": experiment.question,
-            "kind": kind,
+            "kind": standing.said,
+            "lock": json.loads(json.dumps(asdict(standing))),
+            "missing": missing,
             "analysis": experiment.analysis.model_dump(mode="json"),
         },
-        parents=[run.id for run in study.made],
+        parents=[
+            study.ingested.id,
+            *dict.fromkeys(run.id for one in cases for run in one.runs),
+            *_probing(cases[0].base_scores),
+        ],
         code=_code(),
     )
-    reported = _run(what, models, study.data.annotations, study.root)
+    texts = {text.id: text for text in as_texts(study.data.items) if text.id}
+    reported = _run(what, cases, study.data.annotations, texts, study.root)
     study.made.append(reported)
     return reported
 
@@ -121,6 +115,12 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
                 f"{run.id}: not a finished scoring", next_step="see `cqa table` for the scorings"
             )
     one, two = decides(before), decides(after)
+    if one["data"] != two["data"]:
+        raise DataRefused(
+            f"{before.id} and {after.id} cannot be compared: they scored different items (hashes "
+            f"{one['data'][:12]} and {two['data'][:12]})",
+            next_step="score both models on the same file",
+        )
     if differing := sorted(k for k in one.keys() | two.keys() if one.get(k) != two.get(k)):
         raise DataRefused(
             f"{before.id} and {after.id} cannot be compared: they differ in {', '.join(differing)}",
@@ -137,10 +137,23 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
             "kind": "exploratory: nothing was fixed before the scores were seen",
             "analysis": {"primary": PRIMARY, "margin": margin},
         },
-        parents=[before.id, after.id],
+        parents=[before.id, after.id, *_probing(before)],
         code=_code(),
     )
-    return _run(what, [Tuned(after.record["label"], before, after, trained)], [], None)
+    case = Case(after.record["label"], before, (after,), (trained,) if trained else ())
+    return _run(what, [case], [], _texts_of(after), None)
+
+
+def listed(conditions: Sequence[str], root: Path | None = None) -> pd.DataFrame:
+    """The models of all finished reports for which every condition holds, oldest report first.
+
+    `best` marks those that no other of them beats in price and effect.
+    """
+    made = [run for run in runs.all_runs(root) if run.done and run.record["stage"] == "report"]
+    made.sort(key=lambda run: run.record["started"])
+    reports = ((run.id, read_json(run.file("report.json"))) for run in made)
+    frame = listing.where(listing.table(reports), conditions)
+    return frame.assign(best=listing.best(frame))
 
 
 def _is_tuned(run: runs.Run) -> bool:
@@ -149,226 +162,159 @@ def _is_tuned(run: runs.Run) -> bool:
 
 
 def _run(
-    what: runs.Spec, models: Sequence[Tuned], annotations: Sequence[Annotation], root: Path | None
+    what: runs.Spec,
+    models: Sequence[Case],
+    annotations: Sequence[Annotation],
+    texts: Mapping[str, Text],
+    root: Path | None,
 ) -> runs.Run:
     if done := runs.find(what, root):
         return done
     with runs.execute(what, root) as reported:
         settings = what.config["analysis"]
-        base = score.load_scores(models[0].base_scores)
+        excluded = settings.get("exclude", {})
+        base = _scores(models[0].base_scores, excluded)
         separate = [
             analysis.compare(
                 one.label,
                 base,
-                score.load_scores(one.tuned_scores),
+                *(_scores(run, excluded) for run in one.tuned_scores),
                 primary=settings["primary"],
                 margin=settings["margin"],
                 noise_floor=_noise_floor(one),
+                on=one.on,
             )
             for one in models
         ]
         compared = analysis.corrected(separate)
-        results = {
-            "sentence": analysis.sentence(compared[0], _cost(models[0].trained)),
-            "question": what.config["question"],
-            "kind": what.config["kind"],
-            "analysis": {**settings, "sha256": sha256_of_value(dict(settings))},
-            "models": [_model(c, one) for c, one in zip(compared, models, strict=True)],
-            "against": [
-                _row(f"{compared[0].label} against {other.label}", change)
-                for other in compared[1:]
-                for change in analysis.against(compared[0], other)
-            ],
-            "base_of_benchmark": models[0].base_scores.record["headline"]["groups"],
-            "writing": _writing(models, annotations),
-            "bill": [_bill(run) for run in _all_runs(models)],
-            "numbers": _numbers(compared, models),
+        written = _written(models)
+        source = writing.Source.of(text for one in annotations for text in _words_of(one))
+        found = results.of(what.config, compared, models, base) | {
+            "writing": generated.judged(written, source, settings["primary"]),
+            "style": generated.style(written, source),
+            "probes": _probes(what.parents, models[0].base_scores.path.parent),
         }
-        table = _tidy(compared)
-        write_json(reported.file("report.json"), results)
-        with whole(reported.file("results.csv")) as out:
-            table.to_csv(out, index=False)
-        write_text(reported.file("report.md"), markdown.page(results))
-        texts = _side_by_side(models)
-        write_text(reported.file("report.html"), page(results, compared, base, texts))
+        sides, tokens = _sides(models, excluded)
+        made = outputs.write(
+            reported.path,
+            found,
+            changes=results.changes(compared),
+            sides=sides,
+            tokens=tokens,
+            records=[models[0].base_scores.record, *(c.tuned_scores[0].record for c in models)],
+            texts=texts,
+            written=generated.side_by_side(written),
+        )
         reported.tell(
-            headline={"sentence": results["sentence"], "verdict": compared[0].verdict.word},
-            outputs={
-                name: sha256_of(reported.file(name))
-                for name in ("report.json", "results.csv", "report.md", "report.html")
-            },
+            headline={"sentence": found["sentence"], "verdict": compared[0].verdict.word},
+            outputs=made,
         )
     return reported
 
 
-def _model(comparison: Comparison, one: Tuned) -> dict[str, Any]:
-    return {
-        "model": one.label,
-        "sentence": analysis.sentence(comparison, _cost(one.trained)),
-        "verdict": comparison.verdict.word
-        + (f" ({comparison.verdict.reason})" if comparison.verdict.reason else ""),
-        "decay": comparison.verdict.decay,
-        "noise_floor": comparison.verdict.noise_floor,
-        "primary": [
-            _row(one.label, change)
-            for group in analysis.GROUPS
-            if (change := comparison.change(comparison.primary, group))
-        ],
-        "secondary": [
-            _row(one.label, change)
-            for change in comparison.changes
-            if (change.quantity, change.group) != (comparison.primary, "literary")
-        ],
-        "brackets_said": {
-            name: analysis.said(interval) for name, interval in comparison.brackets.items()
-        },
-        "brackets": {name: asdict(value) for name, value in comparison.brackets.items()},
-        "difference_said": (
-            "literary − factual "
-            + analysis.said(comparison.difference.interval)
-            + f", p = {markdown.p_value(comparison.difference.test.p)}"
-            if comparison.difference
-            else "no factual group to compare with"
-        ),
-        "difference": asdict(comparison.difference) if comparison.difference else None,
-        "selective": comparison.selective.holds if comparison.selective else None,
-        "control_unmoved": comparison.control.holds if comparison.control else None,
-    }
+def _scores(run: runs.Run, excluded: Collection[str]) -> list[Score]:
+    return [s for s in score.load_scores(run) if (s.item or s.id) not in excluded]
 
 
-def _row(label: str, change: Change) -> dict[str, Any]:
-    interval = change.interval
-    return {
-        "model": label,
-        "quantity": change.quantity,
-        "group": change.group,
-        "items": interval.items,
-        "works": interval.works,
-        "dropped": change.dropped,
-        "base": change.base_mean,
-        "tuned": change.tuned_mean,
-        "change": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-        "interval": interval.method,
-        "bca_low": change.bca.low,
-        "bca_high": change.bca.high,
-        "p": change.sign_flip.p,
-        "p_wilcoxon": change.wilcoxon.p,
-        "p_adjusted": change.adjusted_p,
-        "d_z": change.dz.estimate,
-        "d_z_low": change.dz.low,
-        "d_z_high": change.dz.high,
-        "rank_biserial": change.rank_biserial.estimate,
-        "detectable": change.detectable.effect,
-    }
+def _noise_floor(one: Case) -> float:
+    """A change carries the noise of both scorings, of the noisiest seed; 0 where not measured."""
+
+    def of(run: runs.Run) -> float:
+        measured = run.record["headline"].get("noise_floor")
+        return measured["largest_difference"].get(PRIMARY, 0.0) if measured else 0.0
+
+    return of(one.base_scores) + max(of(run) for run in one.tuned_scores)
 
 
-def _tidy(compared: Sequence[Comparison]) -> pd.DataFrame:
-    return pd.DataFrame([_row(c.label, change) for c in compared for change in c.changes])
-
-
-def _numbers(compared: Sequence[Comparison], models: Sequence[Tuned]) -> dict[str, float | None]:
-    """The numbers an experiment file can expect, by name."""
-    numbers: dict[str, float | None] = {}
-    for row in models[0].base_scores.record["headline"]["groups"]:
-        for name in ("surprise_bits_per_token", "gain_bits_per_token", PRIMARY):
-            numbers[f"base.{row['group']}.{name}"] = row[name]
-    for comparison in compared:
-        for group in analysis.GROUPS:
-            for quantity in (PRIMARY, "gain_bits_per_token", "residual_bits_per_token"):
-                if change := comparison.change(quantity, group):
-                    key = f"{comparison.label}.{group}.change_of_{quantity}"
-                    numbers[key] = change.interval.estimate
-    return numbers
-
-
-def _writing(models: Sequence[Tuned], annotations: Sequence[Annotation]) -> list[dict[str, Any]]:
-    passages = [annotation.passage for annotation in annotations]
-    rows: list[dict[str, Any]] = []
-    base_scores: list[Score] | None = None
-    subjects = [("base", models[0].base_texts, models[0].base_text_scores)]
-    subjects += [(one.label, one.tuned_texts, one.tuned_text_scores) for one in models]
-    for label, texts_run, scores_run in subjects:
-        if texts_run is None or scores_run is None:
-            continue
-        texts = read_rows(texts_run.file("texts.jsonl"), Text)
-        facts = writing.describe(
-            [text.text for text in texts], [bool(text.meta["ended"]) for text in texts], passages
-        )
-        scores = score.load_scores(scores_run)
-        base_scores = scores if base_scores is None else base_scores
-        changes = analysis.changes_of_writing(base_scores, scores) if label != "base" else []
-        rows.append(
-            {"model": label, "judge": scores[0].judge}
-            | asdict(facts)
-            | {name: _mean(scores, name) for name in ("gain_bits_per_token", PRIMARY)}
-            | {"changes": [_row(label, change) for change in changes if change.quantity == PRIMARY]}
-        )
-    return rows
-
-
-def _side_by_side(models: Sequence[Tuned]) -> list[dict[str, Any]]:
-    """For each item and sample: the brief, and what base and tuned models wrote."""
-    if models[0].base_texts is None:
+def _written(models: Sequence[Case]) -> list[Written]:
+    """The texts of the base and of every tuned model that wrote, with their scores."""
+    first = next((one for one in models if one.base_texts and one.base_text_scores), None)
+    if first is None:
         return []
-    rows: dict[tuple[str | None, int | None], dict[str, Any]] = {}
-    subjects = [("base", models[0].base_texts)] + [(m.label, m.tuned_texts) for m in models]
-    for label, run in subjects:
-        if run is None:
-            continue
-        for text in read_rows(run.file("texts.jsonl"), Text):
-            row = rows.setdefault((text.item, text.sample), {"text": text, "written": []})
-            row["written"].append((label, text.text))
-    return list(rows.values())
+    subjects = [("base", first.base_texts, first.base_text_scores)] + [
+        (texts.record["label"], texts, scores)
+        for one in models
+        for texts, scores in zip(one.tuned_texts, one.tuned_text_scores, strict=True)
+    ]
+    return [
+        Written(label, read_rows(texts.file("texts.jsonl"), Text), score.load_scores(scores))
+        for label, texts, scores in subjects
+    ]
 
 
-def _all_runs(models: Sequence[Tuned]) -> list[runs.Run]:
-    found: dict[str, runs.Run] = {}
-    for one in models:
-        for run in (
-            one.base_scores,
-            one.trained,
-            one.tuned_scores,
-            one.base_texts,
-            one.tuned_texts,
-            one.base_text_scores,
-            one.tuned_text_scores,
-        ):
-            if run is not None:
-                found[run.id] = run
-    return list(found.values())
+def _sides(
+    models: Sequence[Case], excluded: Collection[str]
+) -> tuple[list[Side], list[Mapping[str, Mapping[str, Tokens]]]]:
+    """The benchmark as base and tuned models see it; token by token for the first of them."""
+    subjects = [("base", (models[0].base_scores,))] + [(m.label, m.tuned_scores) for m in models]
+    sides = [
+        Side(label, tuple(run.id for run in made), tuple(_scores(run, excluded) for run in made))
+        for label, made in subjects
+    ]
+    return sides, [items.tokens(_traces(made[0])) for _, made in subjects[: heat.MODELS]]
 
 
-def _bill(run: runs.Run) -> dict[str, Any]:
-    spent = run.record.get("spent") or {}
-    said = ", ".join(f"{name} {value}" for name, value in spent.items())
-    seconds = sum(attempt.get("seconds") or 0.0 for attempt in run.record["attempts"])
-    return {"run": run.id, "seconds": round(seconds, 2), "spent": said}
+def _probing(base: runs.Run) -> list[str]:
+    """The newest scoring of texts made to fool the measure, by the same base model."""
+    from cqa.study import latest
+
+    model = base.record["inputs"]["model"]
+
+    def same(run: runs.Run) -> bool:
+        probes = run.record["label"].startswith(_PROBES)
+        return probes and run.record["inputs"]["model"] == model and not _is_tuned(run)
+
+    found = latest("score", same, base.path.parent)
+    return [found.id] if found else []
 
 
-def _cost(trained: runs.Run | None) -> str:
-    if trained is None:
-        return "not known (the training was not run by cqa)"
-    spent = trained.record["spent"]
-    device = "CPU" if spent["device"].startswith("cpu") else spent["device"]
-    return f"{spent['device_seconds']:.0f} s of one {device} ({spent['tokens']:,} tokens)"
+def _probes(parents: Sequence[str], root: Path) -> list[dict[str, Any]]:
+    """How the primary quantity treats them."""
+    return [
+        asdict(row)
+        for parent in parents
+        if (run := runs.read(root / parent)) and run.record["label"].startswith(_PROBES)
+        for row in treatments(score.load_scores(run), PRIMARY)
+    ]
 
 
-def _noise_floor(one: Tuned) -> float:
-    """A change carries the noise of both scorings; 0 where it was not measured."""
-    floor = 0.0
-    for run in (one.base_scores, one.tuned_scores):
-        if measured := run.record["headline"].get("noise_floor"):
-            floor += measured["largest_difference"].get(PRIMARY, 0.0)
-    return floor
+def _traces(run: runs.Run) -> list[dict[str, Any]]:
+    """The tokens of a scoring without the brief, with each part of it and with all."""
+    path = run.file("traces.parquet")
+    if not path.is_file():
+        return []
+    table = pq.ParquetFile(path)
+    columns = ["id", "condition", "parts", "start", "logprob_nats"]
+    if not set(columns) <= set(table.schema_arrow.names):  # scored before tokens had places
+        return []
+    condition = pc.field("condition")
+    kept = ~(pc.starts_with(condition, "mismatch") | (condition == FILLER))
+    return table.read(columns).filter(kept).to_pylist()
 
 
-def _mean(scores: Sequence[Score], name: str) -> float | None:
-    values = [s.quantities[name] for s in scores if s.quantities[name] is not None]
-    return sum(values) / len(values) if values else None
+def _texts_of(scored: runs.Run) -> dict[str, Text]:
+    """The texts of a scoring, where they are at hand: the shipped items, or what was generated."""
+    shipped_items = read_rows(shipped(BENCHMARK_ITEMS), Item)
+    if scored.record["inputs"]["data"] == sha256_of_rows(shipped_items):
+        found = as_texts(shipped_items)
+    else:
+        found = [
+            text
+            for parent in scored.record["parents"]
+            if (path := scored.path.parent / parent / "texts.jsonl").is_file()
+            if sha256_of(path) == scored.record["inputs"]["data"]
+            for text in read_rows(path, Text)
+        ]
+    return {row_id(text): text for text in found}
+
+
+def _words_of(annotation: Annotation) -> list[str]:
+    """Everything of an annotation that a model may have learned by heart."""
+    claims = [step.claim for step in annotation.reasoning]
+    return [annotation.context, annotation.passage, annotation.decision, *claims]
 
 
 def _code() -> str:
-    stats_modules = sorted(p.name for p in (Path(__file__).parent / "stats").glob("*.py"))
-    return runs.code_hash(*_CODE, *(f"stats/{name}" for name in stats_modules))
+    package = Path(__file__).parent
+    modules = sorted(path for room in _ROOMS for path in (package / room).glob("*.py"))
+    return runs.code_hash(*_CODE, *(str(path.relative_to(package)) for path in modules))

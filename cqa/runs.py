@@ -173,7 +173,7 @@ def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
         except BaseException as error:
             for told in ("headline", "spent", "outputs"):
                 run.record.pop(told, None)
-            run.tell(status="failed", reason=_reason(error))
+            run.tell(status="failed", reason=reason_of(error))
             with suppress(OSError):  # a full disk takes no record either; begun.json tells of it
                 _end(run, clock)
             raise
@@ -238,7 +238,8 @@ def _end(run: Run, clock: float) -> None:
     write_json(run.path / "run.json", record)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What a record says of a failure."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped by the user"
     text = error.what if isinstance(error, CqaError) else f"{type(error).__name__}: {error}"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cqa.files import copy, read_json
-from cqa.markdown import number, p_value
+from cqa.files import copy, read_json, write_csv
 from cqa.paths import shown
 from cqa.progress import say
+from cqa.reporting.markdown import number, p_value
 from cqa.training import said
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cqa.doctor import Check
     from cqa.probes import Treatment
     from cqa.runs import Run
+    from cqa.schedule import Outcome
     from cqa.training.estimate import Estimate
 
 _HEADINGS = {
@@ -306,6 +307,58 @@ def validity(run: Run, as_json: bool) -> None:
         )
     stdout().print(table)
     print(shown(run.file("validity.csv")))  # noqa: T201
+
+
+def outcome(found: Outcome, as_json: bool) -> None:
+    """How far the steps of a study came, where that is not all of them."""
+    if as_json:
+        left = [step.name for step in found.left]
+        as_json_object({**vars(found), "left": left})
+        return
+    failures(found, as_json)
+    print(f"{found.done} of {found.total} steps are done, {found.fresh} of them now")  # noqa: T201
+    if found.left:
+        say(f"next: the same command goes on with {found.left[0].name}")
+
+
+def failures(found: Outcome, as_json: bool) -> None:
+    """What is missing, and why."""
+    if as_json:
+        return
+    for step, reason in found.failed.items():
+        print(f"missing {step}: {reason}")  # noqa: T201
+    if found.failed:
+        say("next: the same command tries again what failed")
+
+
+def reports(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
+    """The models of the reports, a line each; `*` where no other is as cheap and as good."""
+    if out:
+        write_csv(out, frame)
+    if as_json:
+        as_json_object({"models": json.loads(frame.to_json(orient="records"))})
+        return
+    if frame.empty:
+        print("no such report: cqa report, or cqa run experiments/reproduce.toml")  # noqa: T201
+        return
+    table = Table(box=None)
+    for column in ("report", "model", "verdict"):
+        table.add_column(column, overflow="fold")
+    for column in ("change", "95 % interval", "p", "device s", "best"):
+        table.add_column(column, justify="right")
+    for row in frame.to_dict("records"):
+        table.add_row(
+            row["report"],
+            row["model"],
+            row["verdict"],
+            number(row["change"], sign=True),
+            f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
+            p_value(row["p"]),
+            number(row["device_seconds"], 0),
+            "*" if row["best"] else "",
+        )
+    stdout().print(table)
+    print("* nothing as cheap changed as much")  # noqa: T201
 
 
 def expected(experiment: Experiment, differing: Sequence[Difference], as_json: bool) -> None:

@@ -1,21 +1,23 @@
-"""An experiment file as stages that pull what they depend on; what is done is skipped."""
+"""An experiment file as steps that pull what they depend on; what is done is found, not made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cqa import generate, ingest, model_ref, runs, score, train
+from cqa import generate, ingest, lock, model_ref, runs, score, train
+from cqa.cases import Case
 from cqa.conditions import PoolBrief, pool_of
 from cqa.config import ArmConfig, Experiment
 from cqa.errors import CqaError
-from cqa.files import read_json, sha256_of_rows, sha256_of_value, write_json
+from cqa.files import sha256_of_rows
 from cqa.paths import shipped
 from cqa.progress import Tell, progress, say
+from cqa.steps import BASE, Step, curve_epochs, steps_of
 from cqa.texts import TextFile, as_texts
 
 if TYPE_CHECKING:
@@ -26,33 +28,26 @@ Load = Callable[[model_ref.Model, Path | None, str], "LanguageModel"]
 """(model, adapter folder, dtype) -> the model, ready."""
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """One arm with one seed."""
-
-    arm: ArmConfig
-    seed: int
-
-    @property
-    def label(self) -> str:
-        return f"{self.arm.name}-s{self.seed}"
-
-
 @dataclass
 class Study:
-    """An experiment under way. Every method gives a finished run, made now or found."""
+    """An experiment under way."""
 
     experiment: Experiment
     load: Load
     fit: Callable[[Job], Outcome]
     root: Path | None = None
+    file: Path | None = None
+    """The experiment file; the lock lies beside it."""
+    announce: Callable[[Step], None] | None = field(default=lambda step: say(_line(step)))
+    """Called before a step that is not done; None for a study that says nothing at all."""
     made: list[runs.Run] = field(default_factory=list)
     """Every run this study has used, in the order of their use."""
+    _done: dict[Step, runs.Run] = field(default_factory=dict)
 
-    @property
-    def tuned(self) -> list[Tuned]:
-        """All arms with all seeds."""
-        return [Tuned(arm, seed) for arm in self.experiment.arms for seed in self.experiment.seeds]
+    @cached_property
+    def steps(self) -> list[Step]:
+        """Every step, each after what it needs."""
+        return steps_of(self.experiment)
 
     @cached_property
     def model(self) -> model_ref.Model:
@@ -79,146 +74,200 @@ class Study:
         """Mismatched briefs come from the benchmark itself."""
         return pool_of(as_texts(self.data.items))
 
-    def kind(self) -> str:
-        """Whether the analysis can be called fixed beforehand; noted when first asked for.
+    def arm(self, name: str) -> ArmConfig:
+        """The arm of this name."""
+        return next(arm for arm in self.experiment.arms if arm.name == name)
 
-        The first run of an experiment writes down the hash of its file, [expected] left out. A
-        file that was changed afterwards is exploratory, whatever it says.
+    def to_lock(self) -> lock.Fields:
+        """All that is fixed before the first score."""
+        return lock.fields(self.experiment, self.model, self.judge, self.data)
+
+    def lock_path(self) -> Path:
+        """Where the lock of this experiment lies."""
+        return lock.path_of(self.experiment.name, self.file, self.root)
+
+    @cached_property
+    def locked(self) -> dict[str, Any]:
+        """The lock, written now if there is none."""
+        return lock.write(self.lock_path(), self.to_lock())
+
+    def standing(self, scored: Sequence[runs.Run]) -> lock.Standing:
+        """Whether a report on these scorings of tuned models is confirmatory."""
+        return lock.standing(self.locked, self.to_lock(), scored)
+
+    @cached_property
+    def items_sha256(self) -> str:
+        return sha256_of_rows(self.data.items)
+
+    def find(self, step: Step) -> runs.Run | None:
+        """The finished run of a step, or None where it or what it needs is not done."""
+        if step not in self._done:
+            if any(self.find(need) is None for need in step.needs):
+                return None
+            if run := runs.find(self._spec(step), self.root):
+                self._done[step] = self._used(run)
+        return self._done.get(step)
+
+    def do(self, step: Step) -> runs.Run:
+        """The finished run of a step, made now or found; what it needs is made first."""
+        for need in step.needs:
+            self.do(need)
+        if run := self.find(step):
+            return run
+        if step.kind != "train":
+            assert self.locked  # before anything is scored
+        what = self._spec(step)
+        with self._told(step) as tell:
+            self._done[step] = self._used(self._make(step, what, tell))
+        return self._done[step]
+
+    def cases(self) -> list[Case]:
+        """What there is to compare: arms over their seeds, then single epochs; the main arm first.
+
+        Seeds and arms whose runs are not done are left out.
         """
-        fixed = self.experiment.model_dump(mode="json", exclude={"expected"})
-        locks = (self.root or runs.runs_root()) / "locks.json"
-        known = read_json(locks) if locks.exists() else {}
-        mine = {"sha256": sha256_of_value(fixed), "first_run": runs.now()}
-        first = known.setdefault(self.experiment.name, mine)
-        if first is mine:
-            write_json(locks, known)
-        if first["sha256"] == mine["sha256"]:
-            return (
-                f"confirmatory: fixed in the experiment file at its first run {first['first_run']}"
-            )
-        return (
-            f"exploratory: the experiment file was changed after its first run {first['first_run']}"
+        arms = sorted(self.experiment.arms, key=lambda a: a.name != self.experiment.analysis.arm)
+        found = [self._case(arm, None) for arm in arms]
+        found += [
+            self._case(arm, epoch)
+            for arm in arms
+            for epoch in curve_epochs(self.experiment, arm)
+            if self.experiment.analysis.on == "benchmark"
+        ]
+        return [case for case in found if case]
+
+    def _case(self, arm: ArmConfig, epoch: int | None) -> Case | None:
+        writes = arm.write and epoch is None
+
+        def of(kind: str, seed: int | None = None, name: str = arm.name) -> runs.Run | None:
+            return self.find(Step(kind, name, seed, epoch if name != BASE else None))
+
+        on_writing = self.experiment.analysis.on == "writing"
+        scored = "score-texts" if on_writing else "score"
+        seeds = [seed for seed in self.experiment.seeds if of(scored, seed)]
+        if not seeds or not (base := of(scored, name=BASE)):
+            return None
+        with_texts = [s for s in seeds if writes and of("score-texts", s)]
+        config = self.experiment.train_config(arm)
+        several = len(self.experiment.seeds) > 1
+        named = Step("score", arm.name, None if several else seeds[0], epoch).label
+        return Case(
+            label=named,
+            arm=arm.name,
+            seeds=tuple(seeds),
+            epoch=epoch,
+            rows=config.rows,
+            base_scores=base,
+            tuned_scores=tuple(of(scored, seed) for seed in seeds),
+            trained=tuple(self.find(Step("train", arm.name, seed)) for seed in seeds),
+            base_texts=of("generate", name=BASE) if with_texts else None,
+            base_text_scores=of("score-texts", name=BASE) if with_texts else None,
+            tuned_texts=tuple(of("generate", seed) for seed in with_texts),
+            tuned_text_scores=tuple(of("score-texts", seed) for seed in with_texts),
+            on=self.experiment.analysis.on,
         )
 
-    def trained(self, tuned: Tuned) -> runs.Run:
-        """The training of one arm with one seed."""
-        config = self.experiment.train_config(tuned.arm)
-        what = train.spec(
-            config,
-            self.model,
-            self.ingested,
-            seed=tuned.seed,
-            budget=self.experiment.budget,
-            label=tuned.label,
-        )
-        with self._stage(what) as tell:
-            return self._used(
-                train.run(
-                    what, config, self.model, self.data, fit=self.fit, tell=tell, root=self.root
-                )
-            )
+    def _spec(self, step: Step) -> runs.Spec:
+        """What decides the result of a step; what it needs is done."""
+        experiment = self.experiment
+        if step.kind == "train":
+            config = experiment.train_config(self.arm(step.arm))
+            return train.spec(
+                config, self.model, self.ingested,
+                seed=step.seed, budget=experiment.budget, label=step.label,
+            )  # fmt: skip
+        if step.kind == "score-texts":
+            written = self._done[step.needs[-1]]
+            return score.spec(
+                self._text_score_config, self.judge, None,
+                data=written.record["outputs"]["texts.jsonl"], pool=self.pool,
+                label=f"texts-{step.label}", parents=[written.id],
+            )  # fmt: skip
+        subject = self._subject(step)
+        parents = [self.ingested.id, *(self._done[need].id for need in step.needs)]
+        if step.kind == "generate":
+            return generate.spec(
+                experiment.generate, subject.model, subject.adapter_sha256, self.data.items,
+                seed=experiment.seeds[0], label=step.label, parents=parents,
+            )  # fmt: skip
+        return score.spec(
+            experiment.score, subject.model, subject.adapter_sha256,
+            data=self.items_sha256, pool=self.pool,
+            label=step.label, parents=parents,
+        )  # fmt: skip
 
-    def benchmark_scores(self, tuned: Tuned | None) -> runs.Run:
-        """The benchmark, scored by the base model or by a tuned one."""
-        config = self.experiment.score
-        subject, adapter, adapter_hash, parents = self._subject(tuned, self.model)
-        what = score.spec(
-            config,
-            subject,
-            adapter_hash,
-            data=sha256_of_rows(self.data.items),
-            pool=self.pool,
-            label=tuned.label if tuned else "base",
-            parents=[self.ingested.id, *parents],
-        )
+    def _make(self, step: Step, what: runs.Spec, tell: Tell) -> runs.Run:
+        experiment = self.experiment
+        if step.kind == "train":
+            config = experiment.train_config(self.arm(step.arm))
+            return train.run(
+                what, config, self.model, self.data, fit=self.fit, tell=tell, root=self.root
+            )
+        if step.kind == "score-texts":
+            config = self._text_score_config
+            texts = TextFile(self._done[step.needs[-1]].file("texts.jsonl"))
+            load = self._loader(model_ref.Subject(self.judge), config.dtype)
+            return score.run(what, config, texts, self.pool, load=load, tell=tell, root=self.root)
+        if step.kind == "generate":
+            load = self._loader(self._subject(step), experiment.generate.dtype)
+            return generate.run(
+                what, experiment.generate, self.data.items, load=load, tell=tell, root=self.root
+            )
+        load = self._loader(self._subject(step), experiment.score.dtype)
         texts = as_texts(self.data.items)
-        with self._stage(what) as tell:
-            return self._used(
-                score.run(
-                    what,
-                    config,
-                    texts,
-                    self.pool,
-                    load=lambda: self.load(subject, adapter, config.dtype),
-                    tell=tell,
-                    root=self.root,
-                )
-            )
-
-    def texts(self, tuned: Tuned | None) -> runs.Run:
-        """Texts for the briefs of the benchmark; the same seeds for base and tuned."""
-        config = self.experiment.generate
-        subject, adapter, adapter_hash, parents = self._subject(tuned, self.model)
-        what = generate.spec(
-            config,
-            subject,
-            adapter_hash,
-            self.data.items,
-            seed=self.experiment.seeds[0],
-            label=tuned.label if tuned else "base",
-            parents=[self.ingested.id, *parents],
+        return score.run(
+            what, experiment.score, texts, self.pool, load=load, tell=tell, root=self.root
         )
-        with self._stage(what) as tell:
-            return self._used(
-                generate.run(
-                    what,
-                    config,
-                    self.data.items,
-                    load=lambda: self.load(subject, adapter, config.dtype),
-                    tell=tell,
-                    root=self.root,
-                )
-            )
 
-    def text_scores(self, tuned: Tuned | None) -> runs.Run:
-        """The texts of one model, scored by the fixed judge."""
-        written = self.texts(tuned)
-        config = self.experiment.score.model_copy(update={"noise_floor": False})
-        what = score.spec(
-            config,
-            self.judge,
-            None,
-            data=written.record["outputs"]["texts.jsonl"],
-            pool=self.pool,
-            label=f"texts-{tuned.label if tuned else 'base'}",
-            parents=[written.id],
-        )
-        texts = TextFile(written.file("texts.jsonl"))
-        with self._stage(what) as tell:
-            return self._used(
-                score.run(
-                    what,
-                    config,
-                    texts,
-                    self.pool,
-                    load=lambda: self.load(self.judge, None, config.dtype),
-                    tell=tell,
-                    root=self.root,
-                )
-            )
+    @property
+    def _text_score_config(self):
+        return self.experiment.score.model_copy(update={"noise_floor": False})
 
-    def _subject(
-        self, tuned: Tuned | None, base: model_ref.Model
-    ) -> tuple[model_ref.Model, Path | None, str | None, list[str]]:
-        if tuned is None:
-            return base, None, None, []
-        trained = self.trained(tuned)
-        subject = model_ref.subject(base, trained.path)
-        return subject.model, subject.adapter, subject.adapter_sha256, [trained.id]
+    def _loader(self, subject: model_ref.Subject, dtype: str) -> Callable[[], LanguageModel]:
+        return lambda: self.load(subject.model, subject.adapter, dtype)
+
+    def _subject(self, step: Step) -> model_ref.Subject:
+        """The model that a step scores or writes with."""
+        if step.arm == BASE:
+            return model_ref.Subject(self.model)
+        trained = self._done[Step("train", step.arm, step.seed)]
+        epoch = step.epoch or chosen_epoch(self.experiment.analysis.checkpoint, trained)
+        if epoch is None:
+            return model_ref.subject(self.model, trained.path)
+        folder = trained.file(f"epoch-{epoch}")
+        if not folder.is_dir():
+            raise CqaError(
+                f"{trained.id}: it kept no result of epoch {epoch} (it trained "
+                f"{trained.record['spent']['epochs']:g})",
+                next_step="give a larger budget, or fewer epochs",
+            )
+        return model_ref.subject(self.model, folder)
 
     @contextmanager
-    def _stage(self, what: runs.Spec) -> Iterator[Tell]:
-        if runs.find(what, self.root):
+    def _told(self, step: Step) -> Iterator[Tell]:
+        if self.announce is None:
             yield lambda done, total, note: None
             return
-        say(f"{what.stage:9} {what.label}")
-        with progress(f"{what.stage} {what.label}") as tell:
+        self.announce(step)
+        with progress(f"{step.kind} {step.label}") as tell:
             yield tell
 
     def _used(self, run: runs.Run) -> runs.Run:
         if run.id not in {known.id for known in self.made}:
             self.made.append(run)
         return run
+
+
+def chosen_epoch(rule: str, trained: runs.Run) -> int | None:
+    """The epoch whose adapter is the result of a training; None for what stands at its end."""
+    losses = trained.record["headline"].get("dev_loss_by_epoch") or []
+    if rule == "last epoch" or not losses:
+        return None
+    return 1 + losses.index(min(losses))
+
+
+def _line(step: Step) -> str:
+    return f"{step.kind:11} {step.label}"
 
 
 def located(path: str) -> Path:

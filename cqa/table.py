@@ -16,7 +16,7 @@ import pandas as pd
 
 from cqa import runs
 from cqa.errors import CqaError
-from cqa.files import sha256_of_value, whole
+from cqa.files import sha256_of_value, write_csv
 from cqa.paths import runs_root
 
 _COLUMNS = {
@@ -123,10 +123,7 @@ def export_csv(path: Path, root: Path | None = None) -> int:
     A cell that a spreadsheet would take for a formula is written as text.
     """
     frame = read(root)
-    texts = frame.select_dtypes(include=["object", "string"]).columns
-    frame[texts] = frame[texts].map(_no_formula)
-    with whole(path) as out:
-        frame.to_csv(out, index=False)
+    write_csv(path, frame)
     return len(frame)
 
 
@@ -196,10 +193,3 @@ def _row(run: runs.Run) -> dict[str, Any]:
         "time_basis": planned.get("time_basis"),
         "headline": json.dumps(record["headline"]) if record.get("headline") else None,
     }
-
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def _no_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cqa import runs
+from cqa import runs, selection
 from cqa.config import TrainConfig
 from cqa.errors import DataRefused, UsageRefused
 from cqa.examples import Example, Tokens, examples, tokens
@@ -23,6 +23,7 @@ from cqa.training.budget import Budget
 from cqa.training.ledger import Ledger
 from cqa.training.pace import Pace
 from cqa.training.rates import Rates
+from cqa.types import Annotation
 
 if TYPE_CHECKING:
     from cqa.lm import HubTokenizer
@@ -57,8 +58,10 @@ def spec(
         code=runs.code_hash(
             "render.py",
             "examples.py",
+            "selection.py",
             "problems.py",
             "lm.py",
+            "training/zero_step.py",
             "train.py",
             "training/budget.py",
             "training/head.py",
@@ -104,20 +107,21 @@ def run(
         ready = prepared(config, model, data, seed=what.seed or 0)
         write_text(trained.file("example.txt"), ready.sight)
         counted = size.of(model, config)
-        devices = processes()
-        estimate.refuse_hopeless(limits, counted, config, ready.learn, devices)
-        planned = estimate.estimate(
-            model,
-            config,
-            ready.learn,
-            ready.dev,
-            budget=limits,
-            rates=rates,
-            devices=devices,
-            root=root,
-            size=counted,
-        )
-        trained.tell(planned=planned.record())
+        if config.method != "zero-step":  # nothing is spent on no step
+            devices = processes()
+            estimate.refuse_hopeless(limits, counted, config, ready.learn, devices)
+            planned = estimate.estimate(
+                model,
+                config,
+                ready.learn,
+                ready.dev,
+                budget=limits,
+                rates=rates,
+                devices=devices,
+                root=root,
+                size=counted,
+            )
+            trained.tell(planned=planned.record())
         job = _job(ready, config, model, what, limits, counted, trained.path, tell, started)
         outcome = fit(job)
         ledger = Ledger.read(trained.file("attempts.json"))
@@ -184,7 +188,7 @@ def prepared(config: TrainConfig, model: Model, data: DataSet, *, seed: int) -> 
     tokenizer = load_tokenizer(model)
     rows = {
         side: examples(
-            data.annotations_of(side),
+            _selected(data.annotations_of(side), config if side != "dev" else None),
             config.forms,
             dialogues={dialogue.id: dialogue for dialogue in data.dialogues},
             # The development side stays true: it shows what the placebo taught.
@@ -232,6 +236,13 @@ def refuse_uncounted(limits: Budget, devices: int) -> Budget:
 def _limits(what: runs.Spec, rates: Rates) -> Budget:
     read = budgets.parse(what.budget, rates) if what.budget is not None else Budget()
     return refuse_uncounted(read, processes())
+
+
+def _selected(annotations: list[Annotation], config: TrainConfig | None) -> list[Annotation]:
+    """What a configuration takes of the annotations; the development side has them whole."""
+    if config and config.rows is not None:
+        annotations = selection.first(annotations, config.rows)
+    return selection.of_kinds(annotations, config.kinds) if config and config.kinds else annotations
 
 
 def shown(example: Example) -> str:
@@ -293,7 +304,7 @@ def _write_result(
     limits: Budget,
     spent: dict,
 ) -> None:
-    kind = "adapter" if config.method == "lora" else "model"
+    kind = "model" if config.method == "full" else "adapter"
     result = trained.file(kind)
     shutil.rmtree(result, ignore_errors=True)
     trained.file("result").rename(result)
@@ -303,7 +314,7 @@ def _write_result(
         for name in ("steps", "asked_steps", "first_loss", "last_loss", "dev_loss_by_epoch")
     } | {
         "trained_parameters": outcome.trained_parameters,
-        "rows": len(data.annotations_of("all" if config.split == "all" else "train")),
+        "rows": config.rows or len(data.annotations_of(config.split)),
     }
     if outcome.cut_short:
         trained.tell(
@@ -321,7 +332,7 @@ def _card(trained: runs.Run, config: TrainConfig, model: Model, data: DataSet, s
     """The model card of an adapter or model, with its data, recipe and bill."""
     licences = sorted({a.rights.licence for a in data.annotations})
     sources = sorted({a.rights.source for a in data.annotations})
-    library = "peft" if config.method == "lora" else "transformers"
+    library = "transformers" if config.method == "full" else "peft"
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.model_dump().items())
     bill = "\n".join(f"| {name} | {value} |" for name, value in spent.items())
     return f"""---

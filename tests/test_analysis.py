@@ -50,12 +50,12 @@ def compare(base, tuned, **changes):
 def test_pairs_are_joined_by_id_and_nulls_are_counted_not_zeroed():
     base = [score(1, **{PRIMARY: 0.5}), score(2, **{PRIMARY: 0.1}), score(3)]
     tuned = [score(3, **{PRIMARY: 9.0}), score(1, **{PRIMARY: 0.75}), score(2, **{PRIMARY: 0.1})]
-    paired = analysis.pair(base, tuned, PRIMARY)
+    paired = analysis.pair(base, tuned, quantity=PRIMARY)
     assert paired.ids == ("literary-01", "literary-02")
     assert paired.delta.tolist() == [0.25, 0.0]
     assert paired.dropped == 1
     with pytest.raises(ValueError, match="1 ids are scored on one side only"):
-        analysis.pair(base, tuned[:2], PRIMARY)
+        analysis.pair(base, tuned[:2], quantity=PRIMARY)
 
 
 def test_the_brackets_add_up_to_the_effect():

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import typer.main
@@ -19,6 +18,7 @@ from conftest import REPOSITORY, experiment
 from cqa import runs
 from cqa.cli import app
 from cqa.runs import Run, Spec
+from cqa.steps import Step
 
 COMMANDS = ("ingest", "plan", "train", "generate", "score", "report", "run", "table", "doctor")
 
@@ -26,6 +26,7 @@ HELPS = """
 import sys
 from typer.testing import CliRunner
 from cqa.cli import app
+from cqa.steps import Step
 for words in (["--help"], *([name, "--help"] for name in sys.argv[1:])):
     assert CliRunner().invoke(app, words).exit_code == 0, words
 heavy = {"torch", "transformers", "trl", "peft", "datasets", "pandas", "numpy", "scipy"}
@@ -125,12 +126,10 @@ def test_json_is_one_object_though_an_experiment_has_several_arms(
     class Done:
         """A study whose every stage is done."""
 
-        tuned = tuple(SimpleNamespace(arm=SimpleNamespace(name=name)) for name in ("one", "two"))
+        steps = tuple(Step(kind, arm, 0) for arm in ("one", "two") for kind in ("train", "score"))
 
-        def _run(self, one):
+        def do(self, step):
             return Run(Path("runs/x"), {"id": "x", "headline": {}, "status": "done"})
-
-        trained = benchmark_scores = text_scores = _run
 
     monkeypatch.setattr("cqa.cli.wiring.study", lambda path: Done())
     result = cqa(name, "--experiment", "small.toml", "--json")

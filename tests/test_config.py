@@ -35,7 +35,7 @@ def refused(folder: Path, text: str) -> list[tuple[str, str, str]]:
 def test_the_shipped_experiment_is_understood_and_does_not_depend_on_defaults():
     found = read_experiment(REPOSITORY / "experiments" / "reproduce.toml")
     assert found.model == "embedded"
-    assert [arm.pairing for arm in found.arms] == ["true", "shuffled"]
+    assert [found.train_config(arm).pairing for arm in found.arms] == ["true", "shuffled"]
     assert found.analysis.arm == found.arms[0].name
 
 
@@ -168,7 +168,8 @@ def test_every_setting_of_training_and_writing_makes_another_run():
         "method": "full", "forms": ("generation",), "pairing": "shuffled", "split": "all",
         "epochs": 6, "learning_rate": 1e-3, "warmup_ratio": 0.2, "weight_decay": 0.1,
         "batch_size": 16, "micro_batch_size": 2, "lora_rank": 8, "lora_alpha": 8,
-        "lora_dropout": 0.1, "dtype": "bfloat16", "material": "generic",
+        "lora_dropout": 0.1, "dtype": "bfloat16", "material": "generic", "kinds": ("craft",),
+        "rows": 10,
     }  # fmt: skip
     assert set(other) == set(TrainConfig.model_fields)
     for name, value in other.items():

@@ -1,17 +1,31 @@
-"""The report as a file that strangers' texts cannot break out of."""
+"""The report in all its formats, and as a page that strangers' texts cannot break out of."""
 
 from __future__ import annotations
 
+import csv
 import json
+import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import experiment, items, write_rows
+from conftest import annotation, dialogue, experiment, items, write_rows
 
-from cqa import writing
+from cqa import score, writing
+from cqa.errors import EXIT_GATE, UsageRefused
+from cqa.reporting import latex, listing, svg
+from cqa.types import Text
 
-HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> {{ 7 * 7 }} \" ' </style>"
+OWNED = "document.title='owned'"
+HOSTILE = (
+    f'</script><script>{OWNED}</script><img src=x onerror="{OWNED}"><svg onload={OWNED}>'
+    f'<a href="javascript:{OWNED}">x</a></style><!-- {{{{ 7 * 7 }}}} {{% raw %}} \u202e gpj.exe '
+    "\x00\x1b[31m\r\n \" ' ` & \U0001f426 e\u0301"
+)
+FORMULA = '=HYPERLINK("http://example.org")'
+SECRET = "an unpublished daughter of the ferryman"
 
 
 class Tags(HTMLParser):
@@ -32,65 +46,345 @@ class Tags(HTMLParser):
         self.text.append(data)
 
 
-@pytest.fixture
-def page(cqa, workplace, tiny_model, batch) -> str:
-    """A report over items whose every text is hostile."""
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory, tiny_model) -> Path:
+    """The report of a small study with two hostile items and two secret ones."""
+    from typer.testing import CliRunner
+
+    from cqa.cli import app
+
+    place = tmp_path_factory.mktemp("reported")
     rows = items()
     for row in rows:
-        row["work"] += HOSTILE
+        row["work"] = FORMULA + row["work"]
+    for row in rows[2:9:6]:
         row["context"] = HOSTILE + row["context"]
+        row["text"] += HOSTILE
         row["brief"]["intent"] += HOSTILE
-    write_rows(workplace / "items.jsonl", rows)
-    results = json.loads(cqa("run", str(experiment(workplace, tiny_model)), "--json").stdout)
-    return (Path(results["path"]) / "report.html").read_text("utf-8")
-
-
-def test_a_story_runs_no_script_and_the_file_needs_no_network(page):
-    found = Tags(page)
-    assert not {"script", "img", "iframe", "object", "link"} & set(found.names)
-    assert not [name for name, _ in found.attributes if name.startswith("on")]
-    assert not [value for name, value in found.attributes if name in ("src", "href") and value]
-    assert "default-src 'none'" in page
-    shown = "".join(found.text)
-    assert HOSTILE in shown  # there, as text
-    assert "49" not in HOSTILE.replace("{{ 7 * 7 }}", "")
-    assert "{{ 7 * 7 }}" in shown
-
-
-def test_the_page_opens_with_the_sentence_and_shows_every_model(page):
-    text = "".join(Tags(page).text)
-    first = text.index("specific gain on literary items")
-    assert first < text.index("Change of specific gain")
-    assert "annotations-s0" in text
-    assert "shuffled-s0" in text
-    assert "<svg" in page
-
-
-def test_facts_about_writing_are_counts_that_can_be_checked_by_hand():
-    found = writing.describe(
-        ["a b a b", "", "Craft: it is short.", "the grey cat sat on the mat today"],
-        [True, True, False, False],
-        ["Once the grey cat sat on the red mat."],
-    )
-    assert (found.texts, found.empty, found.ended_by_itself, found.lock_in) == (4, 1, 2, 1)
-    # a b, b a, a b · craft it, it is, is short · 7 pairs of the last: 13 pairs, a b twice
-    assert found.distinct_2 == pytest.approx(12 / 13)
-    assert found.longest_copy_words == 6  # the grey cat sat on the
-    assert found.mean_words == pytest.approx((4 + 0 + 4 + 8) / 4)
-
-
-def test_what_is_not_cleared_for_redistribution_is_shown_nowhere(cqa, workplace, tiny_model, batch):
-    rows = items()
-    secret = "an unpublished daughter of the ferryman"
     for row in rows[:2]:
         row["redistribution"] = False
-        row["context"] = f"Here comes {secret}."
-        row["brief"]["intent"] = f"Say nothing of {secret}."
-    write_rows(workplace / "items.jsonl", rows)
-    results = json.loads(cqa("run", str(experiment(workplace, tiny_model)), "--json").stdout)
-    folder = Path(results["path"])
-    for name in ("report.html", "report.md", "report.json", "results.csv"):
-        assert secret not in (folder / name).read_text("utf-8"), name
-    shown = "".join(Tags((folder / "report.html").read_text("utf-8")).text)
-    assert shown.count("not cleared for redistribution") == 2
-    assert rows[2]["context"] in shown
+        row["work"] = f"{row['work']}, {SECRET}"
+        row["context"] = f"Here comes {SECRET}."
+        row["brief"]["intent"] = f"Say nothing of {SECRET}."
+    write_rows(place / "items.jsonl", rows)
+    write_rows(place / "batch/annotations.jsonl", [annotation(n) for n in range(6)])
+    write_rows(place / "batch/dialogues.jsonl", [dialogue(n) for n in range(6)])
+    file = experiment(place, tiny_model)
+    settings = file.read_text("utf-8").replace("[generate]", "[generate]\nsamples = 2")
+    file.write_text(f"{settings}\n[score]\nnoise_floor = false\n", "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("CQA_RUNS", str(place / "runs"))
+        few = score.reference()[:4]  # where the quadrants meet is of no matter here
+        patch.setattr(score, "reference", lambda: few)
+        made = CliRunner().invoke(
+            app, ["run", str(file), "--workers", "1", "--json"], catch_exceptions=False
+        )
+        (place / "gate").write_text(
+            str(CliRunner().invoke(app, ["report", "--experiment", str(file), "--gate"]).exit_code)
+        )
+        shown = CliRunner().invoke(app, ["report", "--list", "--where", "model~shuf", "--json"])
+        (place / "list.json").write_text(shown.stdout)
+    return Path(place / json.loads(made.stdout)["path"])
+
+
+@pytest.fixture(scope="module")
+def page(reported) -> str:
+    return (reported / "report.html").read_text("utf-8")
+
+
+def test_a_story_is_only_ever_text_and_the_file_needs_no_network(page):
+    found = Tags(page)
+    assert not {"img", "iframe", "object", "link", "base", "form"} & set(found.names)
+    assert found.names.count("script") == 2  # the numbers, and what colours the words by them
+    assert not [name for name, _ in found.attributes if name.startswith("on") or name == "style"]
+    links = [value for name, value in found.attributes if name in ("src", "href", "xlink:href")]
+    assert links
+    assert all(re.fullmatch(r"#[\w.-]+|\.\./[\w-]+/run\.json", link) for link in links)
+    (policy,) = [v for name, v in found.attributes if name == "content" and "-src" in str(v)]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    shown = "".join(found.text)
+    assert "{{ 7 * 7 }} {% raw %}" in shown  # there, as it was written
+    assert HOSTILE[:80] in shown
+    assert "\x00" not in page
+    numbers = page[page.index('id="heat">') + 10 :]
+    numbers = numbers[: numbers.index("</script>")]
+    assert set(re.findall(r"[^\d\s\[\]{},:.\"-]+", numbers)) == {
+        "items",
+        "item",
+        "text",
+        "foil",
+        "top",
+    }
+
+
+def test_the_page_opens_with_the_sentence_and_links_every_number_to_its_run(page, reported):
+    found = Tags(page)
+    text = "".join(found.text)
+    assert text.index("specific gain on literary items") < text.index("Change of specific gain")
+    assert "annotations-s0" in text
+    assert "shuffled-s0" in text
+    targets = {value for name, value in found.attributes if name == "id"}
+    for name, value in found.attributes:
+        if name.endswith("href") and value.startswith("#"):
+            assert value[1:] in targets, value
+        elif name == "href":
+            assert (reported / value).resolve().is_file(), value
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+
+
+def in_browser(page: Path, folder: Path, anchor: str = "") -> tuple[str, str]:
+    """The document as it stands after its scripts have run, and what the console said."""
+    quiet = ["gpu", "background-networking", "component-update", "sync", "extensions"]
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--no-first-run", "--enable-logging=stderr"]
+        + [f"--disable-{name}" for name in quiet]
+        + [f"--user-data-dir={folder}", "--virtual-time-budget=3000", "--dump-dom"]
+        + [page.as_uri() + anchor],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout.decode("utf-8"), done.stderr.decode("utf-8", "replace")
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+def test_in_a_browser_nothing_of_a_story_runs_and_every_token_is_coloured(reported, tmp_path):
+    page = reported / "report.html"
+    hostile = r'data-item="(item-\d+)" data-side="text">[^<]*owned'
+    number = re.findall(hostile, page.read_text("utf-8"))[0]
+    document, console = in_browser(page, tmp_path / "one", f"#{number}")
+    assert "<title>cqa: Does the whole road hold?</title>" in document
+    assert 'class="js"' in document  # our own script ran
+    assert "Refused" not in console
+    assert "Uncaught" not in console
+    plain = re.compile(rf'<p class="passage" data-item="{number}" data-side="text">(.*?)</p>', re.S)
+    before = Tags(plain.search(page.read_text("utf-8"))[1])
+    after = Tags(plain.search(document)[1])
+    assert "".join(after.text).replace("\r", "") == "".join(before.text).replace("\r", "")
+    assert set(after.names) == {"span"}
+    assert len(after.names) > 40
+    assert {"u1", "d1"} <= {value for _, value in after.attributes}
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+def test_the_policy_stops_what_escaping_would_let_through_and_tables_sort(reported, tmp_path):
+    page = (reported / "report.html").read_text("utf-8")
+    script = """<script>document.title = "owned";
+        const table = document.querySelector("#items ~ .scroll table");
+        const button = table.rows[0].cells[5].firstElementChild;
+        button.click(); button.click();
+        const cells = Array.from(table.tBodies[0].rows, (row) => row.cells[5].textContent);
+        document.body.dataset.order = cells;
+        </script></body>"""
+    let_through = tmp_path / "through.html"
+    let_through.write_text(page.replace("</body>", script), "utf-8")
+    document, console = in_browser(let_through, tmp_path / "two")
+    assert "<title>cqa: Does" in document
+    assert "Content Security Policy" in console
+    # the same without the policy: the canary can sing
+    policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+    let_through.write_text(policy.sub("", page).replace("</body>", script), "utf-8")
+    document, _ = in_browser(let_through, tmp_path / "three")
+    assert "<title>owned</title>" in document
+    order = re.search(r'data-order="([^"]*)"', document)[1].split(",")
+    values = [float(cell) for cell in order if cell != "–"]
+    assert len(values) == 12
+    assert values == sorted(values)
+
+
+def test_what_is_not_cleared_for_redistribution_is_shown_nowhere(reported, page):
+    written = [path for path in reported.rglob("*") if path.suffix in (".html", ".md", ".json")]
+    written += [path for path in reported.rglob("*") if path.suffix in (".csv", ".tex", ".svg")]
+    assert len(written) >= 12
+    for path in written:
+        assert SECRET not in path.read_text("utf-8"), path.name
+    shown = "".join(Tags(page).text)
+    assert shown.count("not cleared for redistribution") == 2 + 2 * 2  # items; briefs, two samples
+    works = {row["work"] for row in csv.DictReader((reported / "items.csv").open())}
+    assert sum(work.startswith("work-") for work in works) == 2  # told apart, not named
+
+
+def test_cells_that_a_spreadsheet_would_run_are_text(reported):
+    rows = list(csv.DictReader((reported / "items.csv").open()))
+    named = [row["work"] for row in rows if not row["work"].startswith("work-")]
+    assert named
+    assert all(work.startswith("'=HYPERLINK") for work in named)
+    assert {row["change"][:1] for row in rows} & {"-"}  # numbers stay numbers
+
+
+def test_every_format_has_the_same_number(reported):
+    results = json.loads((reported / "report.json").read_text("utf-8"))
+    change = results["models"][0]["primary"][0]["change"]
+    for name in ("report.html", "report.md", "tables.tex"):
+        assert f"{change:+.4f}" in (reported / name).read_text("utf-8"), name
+    rows = [
+        row
+        for row in csv.DictReader((reported / "items.csv").open())
+        if row["model"] == "annotations-s0" and row["group"] == "literary"
+        if row["quantity"] == "specific_gain_bits_per_token"
+    ]
+    assert sum(float(row["change"]) for row in rows) / len(rows) == pytest.approx(change)
+    evaluated = json.loads((reported / "lm-eval/results_base.json").read_text("utf-8"))
+    task = evaluated["results"]["cqa_literary"]
+    assert task["specific_gain_bits_per_token,none"] == pytest.approx(
+        results["models"][0]["primary"][0]["base"]
+    )
+    assert task["specific_gain_bits_per_token_stderr,none"] > 0
+    assert (reported / "figures/forest.png").read_bytes().startswith(b"\x89PNG")
+    assert set(json.loads((reported / "run.json").read_text())["outputs"]) >= {
+        "report.html",
+        "figures/plane.svg",
+        "tables.tex",
+    }
+
+
+def test_the_gate_and_the_list_say_the_verdict(reported):
+    place = reported.parent.parent
+    verdict = json.loads((reported / "run.json").read_text())["headline"]["verdict"]
+    assert int((place / "gate").read_text()) == EXIT_GATE[verdict]
+    assert EXIT_GATE == {"improved": 0, "no worse": 10, "inconclusive": 11, "worse": 12}
+    (row,) = json.loads((place / "list.json").read_text())["models"]
+    assert (row["model"], row["report"]) == ("shuffled-s0", reported.name)
+
+
+def test_texts_of_models_are_compared_item_by_item_under_the_same_seeds(reported):
+    results = json.loads((reported / "report.json").read_text("utf-8"))
+    assert [row["marked"] for row in results["writing"]] == [
+        "fixed judge, which wrote it",  # the judge is the base model here, and that is said
+        "fixed judge",
+        "fixed judge",
+    ]
+    style = {row["measure"]: row for row in results["style"] if row["model"] == "shuffled-s0"}
+    assert set(style) == set(writing.MEASURES)
+    assert (style["words"]["items"], style["words"]["works"]) == (12, 12)
+    words = {}
+    for model in ("base", "shuffled-s0"):
+        path = next(reported.parent.glob(f"generate-{model}-*/texts.jsonl"))
+        texts = [Text(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+        words[model] = sum(len(writing.words(text.text)) for text in texts) / len(texts)
+        seeds = {(text.item, text.sample, text.meta["seed"]) for text in texts}
+        assert seeds == words.setdefault("seeds", seeds)
+    assert style["words"]["base"] == pytest.approx(words["base"])
+    assert style["words"]["change"] == pytest.approx(words["shuffled-s0"] - words["base"])
+
+
+def generated(item: str, sample: int, text: str, ended: bool = True) -> Text:
+    return Text(item=item, sample=sample, text=text, work=item, meta={"ended": ended})
+
+
+def test_measures_of_writing_can_be_checked_by_hand():
+    source = writing.Source.of(["Once the grey cat sat on the red mat.", "A dog."])
+    texts = [
+        generated("a", 0, "a b a b"),
+        generated("a", 1, "A, b! a b.", ended=False),  # the same words
+        generated("b", 0, "the grey cat sat on the mat today"),
+        generated("b", 1, ""),
+    ]
+    found = writing.measured(texts, source)
+    assert found["a"]["words"] == 4
+    assert found["a"]["distinct_1"] == pytest.approx(2 / 8)
+    assert found["a"]["distinct_2"] == pytest.approx(2 / 6)  # a b, b a of three pairs each
+    assert found["a"]["distinct_k"] == 0.5  # one kind among two samples
+    assert found["b"]["distinct_k"] == 1.0
+    assert found["a"]["ended_by_itself"] == 0.5
+    assert found["b"]["empty"] == 0.5
+    assert found["b"]["copied_words"] == 6  # the grey cat sat on the
+    assert found["a"]["repetition"] == 0.0
+    assert writing.repetition("to be or not to be or not") == pytest.approx(1 / 5)
+    assert writing.repetition("too short") is None
+    overall = writing.overall(texts, found)
+    assert (overall["texts"], overall["empty"], overall["ended_by_itself"]) == (4, 1, 3)
+    assert overall["longest_copy_words"] == 6
+    assert writing.measured(texts[2:3], source)["b"]["distinct_k"] is None  # of one sample
+
+
+@pytest.mark.parametrize(
+    ("text", "locked"),
+    [
+        ("Craft: it is short.", True),
+        (" He said so.\nIntent: to be brief", True),
+        ("B1: And then?\nC1: Nothing.", True),
+        ("User: go on\nAssistant: yes", True),
+        ('"Not now," she said. He had one rule: never ask.', False),
+        ("Q: the letter stood alone on the door.", False),  # one such line is prose still
+    ],
+)
+def test_lock_in_is_the_form_of_an_annotation_or_a_transcript(text, locked):
+    assert writing.lock_in(text) is locked
+
+
+def test_kinds_are_told_by_their_word_pairs():
+    # pairs with the beginning: {·a ab bc cd} and {·a ab bc ce}: 3 of 5 shared, one kind
+    assert writing.kinds(["a b c d", "a b c e"]) == 1
+    assert writing.kinds(["a b c d", "d c b a"]) == 2
+    assert writing.kinds(["", "", "a"]) == 2
+
+
+def test_latex_sets_names_as_they_stand():
+    assert latex.escaped("50_a & b% $5 #1 {x} ~^\\") == (
+        r"50\_a \& b\% \$5 \#1 \{x\} \textasciitilde{}\textasciicircum{}\textbackslash{}"
+    )
+
+
+def report_of(*models) -> dict:
+    """What stands in report.json, as far as the list of reports reads it."""
+    return {
+        "kind": "exploratory: nothing was fixed",
+        "models": [
+            {
+                "model": name,
+                "word": word,
+                "device_seconds": seconds,
+                "seeds": [0],
+                "epoch": None,
+                "rows": None,
+                "primary": [
+                    dict.fromkeys(("items", "works", "base", "tuned", "low", "high", "p"), 1.0)
+                    | {"group": "literary", "change": change}
+                ],
+            }
+            for name, word, seconds, change in models
+        ],
+    }
+
+
+def test_reports_are_filtered_and_the_best_at_each_price_is_marked():
+    frame = listing.table(
+        [
+            (
+                "report-a",
+                report_of(("cheap", "no worse", 10, 0.01), ("dear", "improved", 90, 0.05)),
+            ),
+            ("report-b", report_of(("waste", "worse", 95, -0.02), ("free", "improved", None, 0.9))),
+        ]
+    )
+    assert dict(zip(frame["model"], listing.best(frame), strict=True)) == {
+        "cheap": True,
+        "dear": True,
+        "waste": False,
+        "free": False,  # what it cost is not known
+    }
+    found = listing.where(frame, ["verdict=improved", "device_seconds<100"])
+    assert found["model"].tolist() == ["dear"]
+    assert listing.where(frame, ["model~EA"])["model"].tolist() == ["cheap", "dear"]
+    for wrong in ("colour=red", "change>much", "verdict"):
+        with pytest.raises(UsageRefused, match="--where"):
+            listing.where(frame, [wrong])
+
+
+def test_a_figure_in_the_page_has_no_style_and_its_own_ids():
+    from cqa.reporting import figures
+
+    row = {"model": "a $x$ <b>", "group": "literary", "change": 0.1, "low": 0.0, "high": 0.2}
+    markup = svg.inline(figures.forest([row, row | {"low": None}], 0.01), "forest", "said")
+    found = Tags(markup)
+    assert not [name for name, _ in found.attributes if name == "style"]
+    assert "style" not in found.names
+    assert all(value.startswith("forest-") for name, value in found.attributes if name == "id")
+    assert "a $x$ <b>, literary" in "".join(found.text)

@@ -108,3 +108,48 @@ def test_what_was_interrupted_goes_on_and_what_failed_stays_in_the_table(
     row = next(row for row in again if row["id"] == failed[0]["id"])
     assert (row["status"], row["attempts"]) == ("done", 2)
     assert "the device fell off" in row["earlier_failures"]
+
+
+def test_an_adapter_of_no_steps_scores_as_its_base_and_a_failure_leaves_the_others(
+    cqa, workplace, tiny_model, batch, benchmark, monkeypatch
+):
+    # `lost` asks for more annotations than there are, and fails; with two processes or with one
+    file = experiment(workplace, tiny_model, epochs="1")
+    arms = (
+        '[[arms]]\nname = "zero"\nmethod = "zero-step"\nwrite = false\n'
+        '[[arms]]\nname = "lost"\nrows = 99\nwrite = false\n'
+    )
+    only_these = file.read_text().replace('name = "shuffled"\npairing', 'name = "s"\npairing')
+    file.write_text(only_these.replace("[train]", arms + "[train]"))
+    scored = ("run", str(file), "--only", "*/score")
+    stopped = cqa(*scored, "--minutes", "0")
+    assert (stopped.exit_code, "0 of 9 steps are done" in stopped.stdout) == (4, True)
+    found = cqa(*scored, "--workers", "2")
+    assert found.exit_code == 1, found.output
+    assert "missing lost-s0/train: rows = 99" in found.stdout
+    assert "missing lost-s0/score: needs lost-s0/train, which failed" in found.stdout
+    assert "7 of 9 steps are done, 7 of them now" in found.stdout
+    base, zero, tuned = (
+        [
+            row["quantities"]
+            for row in read_rows(next(workplace.glob(f"runs/score-{label}-*/scores.jsonl")))
+        ]
+        for label in ("base", "zero-s0", "annotations-s0")
+    )
+    assert zero == base
+    assert tuned != base
+    lock = json.loads((workplace / "small.lock.json").read_text())
+    records = [json.loads(path.read_text()) for path in workplace.glob("runs/score-*/run.json")]
+    assert all(record["started"] > lock["written"] for record in records)
+
+    # what two processes made is what one finds, and the report says what is missing
+    monkeypatch.setattr(
+        "cqa.analysis.QUANTITIES", ("specific_gain_bits_per_token", "residual_bits_per_token")
+    )
+    reported = cqa("run", str(file), "--workers", "1", "--json")
+    assert reported.exit_code == 1
+    results = json.loads(reported.stdout)
+    assert set(results["missing"]) == {"lost-s0/train", "lost-s0/score"}
+    assert results["kind"].startswith("confirmatory")
+    zeros = next(model for model in results["models"] if model["arm"] == "zero")
+    assert [row["change"] for row in zeros["primary"]] == [0.0, 0.0]

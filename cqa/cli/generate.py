@@ -48,7 +48,7 @@ def generate(
     if experiment:
         wiring.refuse_beside_experiment(context, "out", "overwrite")
         study = wiring.study(experiment)
-        made = [study.texts(one) for one in [None, *study.tuned]]
+        made = [study.do(step) for step in study.steps if step.kind == "generate"]
     else:
         given = {
             "samples": samples,

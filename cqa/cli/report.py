@@ -9,6 +9,7 @@ import typer
 
 from cqa.cli import options, wiring
 from cqa.cli.app import command
+from cqa.errors import EXIT_GATE, UsageRefused
 
 
 @command("cqa report")
@@ -23,33 +24,62 @@ def report(
     margin: Annotated[
         float, typer.Option(help="Bits per token; a smaller change does not matter.", min=1e-6)
     ] = 0.01,
-    out: Annotated[Path | None, typer.Option("--out", help="Copy the HTML report here.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Copy the HTML report here (with --list: the table as CSV)."),
+    ] = None,
     ratings: Annotated[
         Path | None,
         typer.Option(help="CSV of id, rater, criterion, value: does the metric agree with people?"),
     ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option(
+            "--gate", help="Exit with 0 improved, 10 no worse, 11 inconclusive, 12 worse."
+        ),
+    ] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="The models of all reports, and the best at each price.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="With --list: only rows such as verdict=improved, model~shuf, change>0."),
+    ] = None,
     experiment: options.ExperimentFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Base against tuned, paired by item: one sentence, the effects, their intervals, the cost."""
+    """Base against tuned, paired by item: one sentence, the effects, their intervals, the cost.
+
+    Two names compare any two scorings of the same items. With --list nothing is compared: every
+    report there is gives a line for each of its models.
+    """
     from cqa import report as stage
     from cqa import show
+
+    if listed or where:
+        if base or tuned or experiment or ratings or gate:
+            raise UsageRefused(
+                "--list shows all reports and makes none", next_step="filter them with --where"
+            )
+        show.reports(stage.listed(where or []), out, as_json)
+        return
 
     if ratings:
         show.validity(_rated(base, ratings), as_json)
         return
     if experiment:
-        wiring.refuse_beside_experiment(context, "out")
+        wiring.refuse_beside_experiment(context, "out", "gate")
         run = stage.of_study(wiring.study(experiment))
     else:
         run = stage.of_runs(base, tuned, margin=margin)
     show.report(run, out, as_json)
+    if gate:
+        raise typer.Exit(EXIT_GATE[run.record["headline"]["verdict"]])
 
 
 def _rated(reference: str | None, ratings: Path):
     """The agreement of a scoring (default: the newest) with ratings of its texts."""
     from cqa import validity
-    from cqa.errors import UsageRefused
     from cqa.study import latest, run_of
 
     scored = run_of(reference) if reference else latest("score", lambda run: True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -9,29 +10,55 @@ import typer
 
 from cqa.cli import options, wiring
 from cqa.cli.app import command
-from cqa.errors import EXIT_FAILURE
+from cqa.errors import EXIT_CUT_SHORT, EXIT_FAILURE
 
 
 @command("cqa run experiments/reproduce.toml")
 def run(
     file: Annotated[Path, typer.Argument(help="An experiment file.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only ARM or ARM/STAGE (* for any), and what it needs."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Begin nothing that would not be over by then; repeat to go on."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes (default: 2 where there is no GPU but memory)."),
+    ] = None,
     accept: Annotated[
         bool,
         typer.Option("--accept", help="Write RESULTS.md, results.csv and [expected] beside it."),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Run an experiment file, all its stages and arms; what is done is skipped."""
+    """Run an experiment file, all its stages and arms; what is done is skipped.
+
+    An arm that fails leaves the others as they are: the report says what is missing and why.
+    """
     from cqa import accept as acceptance
     from cqa import report as stage
-    from cqa import show
+    from cqa import schedule, show
     from cqa.progress import say
 
     study = wiring.study(file)
-    reported = stage.of_study(study)
-    if not any(made.fresh for made in study.made):
+    steps = schedule.chosen(study.steps, only or [])
+    again = functools.partial(wiring.study, file)
+    outcome = wiring.carry_out(study, steps, again, minutes=minutes, workers=workers)
+    if only or outcome.left:
+        show.outcome(outcome, as_json)
+        if outcome.failed or outcome.left:
+            raise typer.Exit(EXIT_FAILURE if outcome.failed else EXIT_CUT_SHORT)
+        return
+    reported = stage.of_study(study, outcome.missing)
+    if not outcome.fresh and not outcome.failed and not reported.fresh:
         say(f"nothing to do: all {len(study.made)} stages of {file} are done")
     show.report(reported, None, as_json)
+    if outcome.failed:
+        show.failures(outcome, as_json)
+        raise typer.Exit(EXIT_FAILURE)
     if accept:
         for path in acceptance.accept(file, study.experiment, reported):
             say(f"wrote {path}")

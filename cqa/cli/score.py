@@ -64,9 +64,8 @@ def score(
     if experiment:
         wiring.refuse_beside_experiment(context)
         study = wiring.study(experiment)
-        scored = [study.benchmark_scores(one) for one in [None, *study.tuned]]
-        scored += [study.text_scores(one) for one in [None, *study.tuned]]
-        show.scores(scored, as_json)
+        scorings = [step for step in study.steps if step.kind in ("score", "score-texts")]
+        show.scores([study.do(step) for step in scorings], as_json)
         return
     if file is None and not (benchmark or probes):
         raise UsageRefused(

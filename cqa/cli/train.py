@@ -49,7 +49,7 @@ def train(
     if experiment:
         wiring.refuse_beside_experiment(context, "arm")
         study = wiring.study(experiment)
-        show.runs([study.trained(one) for one in _arms(study, arm)], as_json)
+        show.runs([study.do(step) for step in _trainings(study, arm)], as_json)
         return
     if arm is not None:
         raise UsageRefused("--arm without --experiment", next_step="name the experiment file too")
@@ -101,8 +101,9 @@ def train(
         raise typer.Exit(EXIT_CUT_SHORT)
 
 
-def _arms(study, name: str | None):
-    chosen = [one for one in study.tuned if name in (None, one.arm.name)]
+def _trainings(study, name: str | None):
+    trainings = [step for step in study.steps if step.kind == "train"]
+    chosen = [step for step in trainings if name in (None, step.arm)]
     if not chosen:
         names = ", ".join(arm.name for arm in study.experiment.arms)
         raise UsageRefused(f"--arm {name!r}: no such arm", next_step=f"one of: {names}")

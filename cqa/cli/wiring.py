@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,8 @@ from cqa.errors import DataRefused, UsageRefused
 
 if TYPE_CHECKING:
     from cqa.model_ref import Model, Subject
+    from cqa.schedule import Outcome
+    from cqa.steps import Step
     from cqa.study import Study
 
 Config = TypeVar("Config")
@@ -35,10 +37,10 @@ def load(model, adapter, dtype):
 
 
 def fit(job):
-    """`cqa.training.sft.fit`, imported when it is called."""
-    from cqa.training import sft
+    """`cqa.training.sft.fit` or `zero_step.fit`, imported when it is called."""
+    from cqa.training import sft, zero_step
 
-    return sft.fit(job)
+    return (zero_step if job.config.method == "zero-step" else sft).fit(job)
 
 
 def study(path: Path) -> Study:
@@ -46,7 +48,38 @@ def study(path: Path) -> Study:
     from cqa.config import read_experiment
     from cqa.study import Study
 
-    return Study(read_experiment(path), load, fit)
+    return Study(read_experiment(path), load, fit, file=path)
+
+
+def carry_out(
+    study: Study,
+    steps: Sequence[Step],
+    again: Callable[[], Study],
+    *,
+    minutes: float | None = None,
+    workers: int | None = None,
+) -> Outcome:
+    """Do these steps, in this process or in several (default: as many as help).
+
+    `again` gives each process its own copy of the study; it has to be picklable.
+    """
+    from cqa import schedule
+
+    assert study.locked  # before anything is scored
+    todo = [step for step in steps if study.find(step) is None]
+    if workers is None and len(todo) > 1:
+        from cqa.workers import sensible
+
+        folder = Path(study.model.source)
+        workers = sensible(folder if folder.is_dir() else None)
+    seconds = None if minutes is None else 60 * minutes
+    if (workers or 1) == 1 or len(todo) < 2:
+        study.announce = lambda step: None  # the schedule has its own line
+        return schedule.carry_out(study, steps, schedule.Here(study), seconds=seconds)
+    from cqa.workers import Processes
+
+    with Processes(workers, again) as hands:
+        return schedule.carry_out(study, steps, hands, seconds=seconds)
 
 
 def shipped_sources() -> list[Path]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from cqa.markdown import number
 from cqa.quality.shape import OPENING_WORDS
 from cqa.quality.words import MATTR_WINDOW
+from cqa.reporting.markdown import number
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -31,11 +31,12 @@ from cqa.stats.power import (
     smallest_detectable_difference,
 )
 from cqa.stats.reliability import Reliability, reliability
-from cqa.stats.seeds import OverSeeds, over_seeds
+from cqa.stats.seeds import SEEDS_FOR_CROSSING, OverSeeds, over_seeds
 from cqa.stats.verdicts import Claim, Verdict, control_unmoved, selective, verdict
 from cqa.stats.works import Works, by_work, standard_error
 
 __all__ = [
+    "SEEDS_FOR_CROSSING",
     "AdjustedP",
     "Claim",
     "DifferenceOfDifferences",

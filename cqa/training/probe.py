@@ -53,7 +53,7 @@ def seconds_per_token(
         return None
     with torch.random.fork_rng():
         made = sizes.empty(model, config, where).train()
-        core = made.get_base_model() if config.method == "lora" else made
+        core = made.get_base_model() if config.method != "full" else made
         fused = {"fused_lm_head": True} if head.install(core) else {}
         row = sorted(rows, key=lambda row: len(row.ids))[len(rows) // 2]
         shape = (config.micro_batch_size, len(row.ids))

@@ -76,8 +76,9 @@ class Outcome:
     epochs: float
     tokens: int
     seconds: float
-    first_loss: float
-    last_loss: float
+    first_loss: float | None
+    """None, and `last_loss` too, where no step was asked for."""
+    last_loss: float | None
     dev_loss_by_epoch: list[float]
     trained_parameters: int
     parameters: int
@@ -94,7 +95,7 @@ class Outcome:
     peak_memory_bytes: int
     peak_memory_of: str
     energy_source: str
-    matmul_flop_per_second: float
+    matmul_flop_per_second: float | None
     """What this device was measured to do in nothing but matrix products."""
 
 
@@ -207,7 +208,7 @@ def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Ou
             raise KeyboardInterrupt
         if trainer.is_world_process_zero():
             _save(trainer, job)
-        peak, peak_of = _peak_memory(cuda)
+        peak, peak_of = peak_memory(cuda)
         ledger.now.peak_memory_bytes = peak
         speed = probe.matmul_flop_per_second(config.dtype)
     finally:
@@ -263,7 +264,7 @@ def _dividing(micro: int, rows: int) -> int:
     return next(size for size in range(min(micro, rows), 0, -1) if rows % size == 0)
 
 
-def _peak_memory(cuda: bool) -> tuple[int, str]:
+def peak_memory(cuda: bool) -> tuple[int, str]:
     """Bytes at the widest moment, and of what."""
     if cuda:
         return torch.cuda.max_memory_reserved(), "GPU memory that torch reserved"

@@ -81,7 +81,7 @@ def empty(model: Model, config: TrainConfig, device: str = "meta") -> nn.Module:
             shape, dtype=getattr(torch, config.dtype), trust_remote_code=False
         )
         made.tie_weights()
-        return get_peft_model(made, lora_config(config)) if config.method == "lora" else made
+        return get_peft_model(made, lora_config(config)) if config.method != "full" else made
 
 
 def of(model: Model, config: TrainConfig) -> Size:
@@ -90,7 +90,7 @@ def of(model: Model, config: TrainConfig) -> Size:
     shape = made.config
     parameters = sum(p.numel() for p in made.parameters())
     trained = sum(p.numel() for p in made.parameters() if p.requires_grad)
-    core = made.get_base_model() if config.method == "lora" else made
+    core = made.get_base_model() if config.method != "full" else made
     read, head = core.get_input_embeddings(), core.get_output_embeddings()
     looked_up = read.weight.numel() if read is not None else 0
     tied = head is not None and (
@@ -98,11 +98,11 @@ def of(model: Model, config: TrainConfig) -> Size:
     )
     unique = parameters - (looked_up if tied and head.weight is not read.weight else 0)
     multiplied = unique - looked_up + (looked_up if tied else 0)
-    trained_multiplied = trained if config.method == "lora" else multiplied
+    trained_multiplied = trained if config.method != "full" else multiplied
     hidden = getattr(shape, "hidden_size", 1024)
     return Size(
         parameters=unique,
-        trained=trained if config.method == "lora" else unique,
+        trained=trained if config.method != "full" else unique,
         multiplied=multiplied,
         trained_multiplied=trained_multiplied,
         layers=getattr(shape, "num_hidden_layers", 1),

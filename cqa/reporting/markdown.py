@@ -18,10 +18,10 @@ _EFFECTS = (
 )
 _WRITING = (
     "texts of",
+    "marked by",
     "texts",
     "empty",
     "ended",
-    "words",
     "distinct-2",
     "compression",
     "lock-in",
@@ -29,6 +29,8 @@ _WRITING = (
     "judge: gain",
     "judge: specific gain",
 )
+_PROBES = ("probe", "texts", "specific gain", "of its texts", "beats its text", "flagged as copy")
+_STYLE = ("texts of", "measure", "items (works)", "base", "tuned", "change [95 % interval]")
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -49,6 +51,10 @@ def page(results: Mapping[str, Any]) -> str:
             *_table(_WRITING, map(_written, results["writing"])),
             "",
             *_changes_of_writing(results["writing"]),
+            "",
+            *_table(_PROBES, map(_probe, results["probes"])),
+            "",
+            *_table(_STYLE, map(_style, results["style"])),
             "",
             *_table(
                 ("run", "seconds", "spent"),
@@ -117,14 +123,34 @@ def _written(row: Mapping[str, Any]) -> list[str]:
     counts = [str(row[name]) for name in ("texts", "empty", "ended_by_itself")]
     return [
         row["model"],
+        row["marked"],
         *counts,
-        number(row["mean_words"], 1),
         number(row["distinct_2"], 3),
         number(row["compression_ratio"], 2),
         str(row["lock_in"]),
         str(row["longest_copy_words"]),
         number(row["gain_bits_per_token"], sign=True),
         number(row["specific_gain_bits_per_token"], sign=True),
+    ]
+
+
+def _probe(row: Mapping[str, Any]) -> list[str]:
+    means = (number(row[name], sign=True) for name in ("mean", "mean_of_texts"))
+    return [row["probe"], str(row["texts"]), *means, *(str(row[n]) for n in _OF_PROBE)]
+
+
+_OF_PROBE = ("beats_its_text", "flagged_as_copy")
+
+
+def _style(row: Mapping[str, Any]) -> list[str]:
+    change, low, high = (number(row[name], 3, sign=True) for name in ("change", "low", "high"))
+    return [
+        row["model"],
+        row["measure"],
+        f"{row['items']} ({row['works']})",
+        number(row["base"], 3),
+        number(row["tuned"], 3),
+        f"{change} [{low}, {high}]" if row["low"] is not None else row["reason"],
     ]
 
 

@@ -1,0 +1,40 @@
+"""`cqa lock`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cqa.cli import options, wiring
+from cqa.cli.app import command
+
+
+@command("cqa lock experiments/embedded.toml")
+def lock(
+    file: Annotated[Path, typer.Argument(help="An experiment file.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Replace a lock that differs; the new one keeps it.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Fix what an experiment will ask and how it will answer, before its first score.
+
+    `cqa run` does the same if it was not done. Commit the file that is written.
+    """
+    from cqa import lock as locks
+    from cqa import show
+    from cqa.paths import shown
+
+    study = wiring.study(file)
+    path, now = study.lock_path(), study.to_lock()
+    found = path.exists()
+    held = locks.write(path, now, again=again)
+    locks.refuse_changed(path, held, now)
+    if as_json:
+        show.as_json_object({"path": str(path), **held})
+        return
+    kept = "is locked already" if found and not held["earlier"] else "is locked"
+    print(f"{file} {kept}: {held['written'][:19]} UTC, sha256 {held['sha256']}")  # noqa: T201
+    print(f"{len(now['items'])} items, seeds {now['seeds']}, in {shown(path)}")  # noqa: T201

@@ -1,0 +1,161 @@
+"""Pictures of the results: plain numbers in, matplotlib figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cqa.types import PARTS
+
+COLOURS = {"literary": "#c2602a", "factual": "#4a83bd"}
+_PARTS = {"intent": "#c2602a", "audience": "#7f9b3f", "reality": "#4a83bd"}
+_GREY = "#8a8a8a"
+_PNG_DPI = 160
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cqa",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+Row = Mapping[str, Any]
+"""A change of one quantity on one group, as it stands in report.json."""
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[tuple[Figure, Any]]:
+    with plt.rc_context(_SETTINGS):
+        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+        yield figure, axes
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, not again for every format
+        plt.close(figure)
+
+
+def save(figure: Figure, out: Any, kind: str) -> None:
+    """Write a figure as `svg` (its text stays text, its bytes the same every time) or `png`."""
+    with plt.rc_context(_SETTINGS):
+        if kind == "svg":
+            figure.savefig(out, format=kind, metadata={"Date": None, "Creator": None})
+        else:
+            figure.savefig(out, format=kind, dpi=_PNG_DPI)
+
+
+def forest(rows: Sequence[Row], margin: float) -> Figure:
+    """Change of the primary quantity by model and group: estimate, 95 % interval, the margin."""
+    with _figure(7, 0.7 + 0.32 * len(rows)) as (figure, axes):
+        axes.axvspan(-margin, margin, color=_GREY, alpha=0.13, lw=0)
+        axes.axvline(0, color=_GREY, lw=0.8)
+        for height, row in enumerate(rows):
+            colour = COLOURS.get(row["group"], _GREY)
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [height, height], color=colour, lw=2)
+            if row["change"] is not None:
+                axes.plot(row["change"], height, "o", color=colour, ms=5.5)
+        names = [f"{row['model']}, {row['group']}" for row in rows]
+        axes.set_yticks(range(len(rows)), names, parse_math=False)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlabel("change of specific gain, bits per token (band: ± margin)")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def curve(points: Sequence[Row], label: str, margin: float, *, joined: bool = True) -> Figure:
+    """Change of the primary quantity along `x`, with intervals: a line for each arm and group.
+
+    Where the arms themselves are the points (`joined` false), each is named instead.
+    """
+    with _figure(7, 3.0) as (figure, axes):
+        axes.axhspan(-margin, margin, color=_GREY, alpha=0.13, lw=0)
+        axes.axhline(0, color=_GREY, lw=0.8)
+        lines: dict[tuple[str, str], list[Row]] = {}
+        for point in sorted(points, key=lambda point: point["x"]):
+            lines.setdefault((point["arm"] if joined else "", point["group"]), []).append(point)
+        arms = list(dict.fromkeys(arm for arm, _ in lines))
+        for (arm, group), line in lines.items():
+            colour = COLOURS.get(group, _GREY)
+            style = ("-", "--", ":", "-.")[arms.index(arm) % 4] if joined else "none"
+            known = [point for point in line if point["change"] is not None]
+            x, y = [p["x"] for p in known], [p["change"] for p in known]
+            name = f"{arm}, {group}" if joined else group
+            axes.plot(x, y, ls=style, marker="o", ms=4, color=colour, label=name)
+            for point in known:
+                if point["low"] is not None:
+                    ends = [point["low"], point["high"]]
+                    axes.plot([point["x"]] * 2, ends, color=colour, lw=1, alpha=0.6)
+                if not joined and group == "literary":
+                    place = (point["x"], point["change"])
+                    axes.annotate(point["model"], place, (5, 3), textcoords="offset points")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel(label)
+        axes.set_ylabel("change, bits per token")
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plane(items: Sequence[Row], thresholds: Mapping[str, float] | None) -> Figure:
+    """Each item before (ring) and after (dot): surprise against residual, the quadrants named.
+
+    A dot is a link to its item. `thresholds` are the medians of the reference set.
+    """
+    with _figure(7, 5.6) as (figure, axes):
+        for group, colour in COLOURS.items():
+            rows = [row for row in items if row["group"] == group]
+            if not rows:
+                continue
+            before, after = ([row[side] for row in rows] for side in ("before", "after"))
+            for one, two in zip(before, after, strict=True):
+                axes.plot([one[0], two[0]], [one[1], two[1]], color=colour, lw=0.6, alpha=0.5)
+            axes.scatter(*zip(*before, strict=True), s=14, fc="none", ec=colour, lw=0.7)
+            dots = axes.scatter(*zip(*after, strict=True), s=14, color=colour, lw=0, label=group)
+            dots.set_urls([f"#{row['anchor']}" for row in rows])
+        if thresholds:
+            axes.axvline(thresholds["surprise"], color=_GREY, lw=0.8)
+            axes.axhline(thresholds["residual"], color=_GREY, lw=0.8)
+            for x, y, name, side in (
+                (0.01, 0.98, "contradiction", "left"),
+                (0.99, 0.98, "noise", "right"),
+                (0.01, 0.03, "cliché", "left"),
+                (0.99, 0.03, "calibrated surprise", "right"),
+            ):
+                axes.text(x, y, name, transform=axes.transAxes, color=_GREY, ha=side, va="center")
+        axes.set_xlabel("surprise without the brief, bits per token")
+        axes.set_ylabel("residual with the brief, bits per token")
+        axes.legend(frameon=False, fontsize=8, loc="center right")
+    return figure
+
+
+def shares(rows: Sequence[Row]) -> Figure:
+    """What each part of the brief brings (Shapley), base (light) and tuned (full), by group."""
+    labels = list(dict.fromkeys((row["model"], row["group"]) for row in rows))
+    with _figure(7, 0.8 + 0.55 * len(labels)) as (figure, axes):
+        axes.axvline(0, color=_GREY, lw=0.8)
+        for height, label in enumerate(labels):
+            own = {r["quantity"]: r for r in rows if (r["model"], r["group"]) == label}
+            for number, part in enumerate(PARTS):
+                row = own.get(f"phi_{part}_bits_per_token")
+                if row is None:
+                    continue
+                at = height + (number - 1) * 0.25
+                axes.barh(at - 0.05, row["base"], 0.1, color=_PARTS[part], alpha=0.4)
+                name = part if height == 0 else None
+                axes.barh(at + 0.05, row["tuned"], 0.1, color=_PARTS[part], label=name)
+        names = [f"{model}, {group}" for model, group in labels]
+        axes.set_yticks(range(len(labels)), names, parse_math=False)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set_xlabel("share of the gain, bits per token (light: base)")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.legend(frameon=False, fontsize=8)
+    return figure

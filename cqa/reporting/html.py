@@ -1,0 +1,108 @@
+"""The report as one HTML file that opens from disk without network. Every text is escaped.
+
+The page's policy allows the one style sheet and the one script that stand in it, by their hashes,
+and nothing else: no network, no images, no style attributes, no other script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from cqa import __version__, render
+from cqa.reporting.markdown import number, p_value
+from cqa.types import PARTS, Text
+from cqa.writing import MEASURES
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("cqa"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {
+    0x7F: 0x2421
+}
+"""Control characters, and lone halves of surrogate pairs, are shown as the signs that stand for
+them, one for one, so that places counted in the text stay right."""
+_CONTROLS |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
+
+
+def page(
+    results: Mapping[str, Any],
+    *,
+    figures: Mapping[str, Any],
+    items: Sequence[Mapping[str, Any]],
+    heat: str,
+    models: Sequence[str],
+    written: Sequence[Mapping[str, Any]],
+) -> str:
+    """The whole page.
+
+    The only markup that is not escaped is what was made here: `figures` (name -> an <svg> element,
+    and `curves`, a list of such with what they say), `heat` (JSON of numbers), the style sheet and
+    the script. `models` names the columns of `heat`; `written` has, for each brief, what the models
+    wrote for it.
+    """
+    style, script = (_source(name) for name in ("report.css", "report.js"))
+    return _ENVIRONMENT.get_template("report.html").render(
+        results=results,
+        figures=figures,
+        items=items,
+        heat=Markup(heat),
+        models=models,
+        written=written,
+        measures=MEASURES,
+        parts=PARTS,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+        version=__version__,
+    )
+
+
+def visible(text: str) -> Markup:
+    """A text as it stands, escaped; carriage returns kept, which a parser would else drop."""
+    return Markup(str(Markup.escape(text.translate(_CONTROLS))).replace("\r", "&#13;"))
+
+
+def as_scored(text: Text, side: str) -> str:
+    """The text or its foil with the white space that the scorer put before it."""
+    words = text.text if side == "text" else text.foil or ""
+    return render.join(text.context, words, continues=text.continues)[1]
+
+
+def _source(name: str) -> str:
+    assert _ENVIRONMENT.loader
+    return _ENVIRONMENT.loader.get_source(_ENVIRONMENT, name)[0]
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(source: str) -> str:
+    digest = hashlib.sha256(source.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _signed(value: float | None, digits: int = 4) -> str:
+    return number(value, digits, sign=True)
+
+
+_ENVIRONMENT.filters |= {
+    "n": number,
+    "signed": _signed,
+    "p": p_value,
+    "visible": visible,
+    "as_scored": as_scored,
+}

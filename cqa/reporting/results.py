@@ -1,0 +1,195 @@
+"""Comparisons and what the runs recorded -> what stands in report.json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cqa import analysis
+from cqa.analysis import Change, Comparison
+from cqa.cases import Case
+from cqa.files import sha256_of_value
+from cqa.reporting.markdown import p_value
+from cqa.runs import Run
+from cqa.types import Score
+
+
+def of(
+    config: Mapping[str, Any],
+    compared: Sequence[Comparison],
+    cases: Sequence[Case],
+    base: Sequence[Score],
+) -> dict[str, Any]:
+    """Everything that the comparisons say; `config` is that of the report's run."""
+    settings = config["analysis"]
+    return {
+        "sentence": analysis.sentence(compared[0], _cost(cases[0])),
+        "question": config["question"],
+        "kind": config["kind"],
+        "lock": config.get("lock"),
+        "missing": config.get("missing", {}),
+        "analysis": {**settings, "sha256": sha256_of_value(dict(settings))},
+        "models": [_model(c, one) for c, one in zip(compared, cases, strict=True)],
+        "against": [
+            row(f"{compared[0].label} against {other.label}", change)
+            for other, one in zip(compared[1:], cases[1:], strict=True)
+            if one.epoch is None
+            for change in analysis.against(compared[0], other)
+        ],
+        "base_of_benchmark": cases[0].base_scores.record["headline"]["groups"],
+        "not_estimable": _absent(config) + _not_estimable(compared, base),
+        "bill": [_bill(run) for run in {r.id: r for one in cases for r in one.runs}.values()],
+        "numbers": _numbers(compared, cases),
+    }
+
+
+def row(label: str, change: Change) -> dict[str, Any]:
+    """One change of one quantity on one group, flat."""
+    interval = change.interval
+    return {
+        "model": label,
+        "quantity": change.quantity,
+        "group": change.group,
+        "items": interval.items,
+        "works": interval.works,
+        "dropped": change.dropped,
+        "base": change.base_mean,
+        "tuned": change.tuned_mean,
+        "change": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "interval": interval.method,
+        "reason": interval.reason,
+        "bca_low": change.bca.low,
+        "bca_high": change.bca.high,
+        "p": change.sign_flip.p,
+        "p_wilcoxon": change.wilcoxon.p,
+        "p_adjusted": change.adjusted_p,
+        "p_holm": change.holm_p,
+        "seed_means": list(change.seed_means),
+        "between_seed_sd": change.between_seed_sd,
+        "crossed": change.crossed,
+        "d_z": change.dz.estimate,
+        "d_z_low": change.dz.low,
+        "d_z_high": change.dz.high,
+        "rank_biserial": change.rank_biserial.estimate,
+        "detectable": change.detectable.effect,
+    }
+
+
+def changes(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Every change of every model."""
+    return [row(c.label, change) for c in compared for change in c.changes]
+
+
+def _model(comparison: Comparison, one: Case) -> dict[str, Any]:
+    spent = [run.record["spent"] for run in one.trained]
+    return {
+        "model": one.label,
+        "arm": one.arm,
+        "seeds": list(one.seeds),
+        "epoch": one.epoch,
+        "rows": one.rows,
+        "runs": {
+            "base": one.base_scores.id,
+            "tuned": [run.id for run in one.tuned_scores],
+            "trained": [run.id for run in one.trained],
+        },
+        "device_seconds": sum(each["device_seconds"] for each in spent) if spent else None,
+        "sentence": analysis.sentence(comparison, _cost(one)),
+        "word": comparison.verdict.word,
+        "verdict": comparison.verdict.word
+        + (f" ({comparison.verdict.reason})" if comparison.verdict.reason else ""),
+        "decay": comparison.verdict.decay,
+        "noise_floor": comparison.verdict.noise_floor,
+        "primary": [
+            row(one.label, change)
+            for group in analysis.GROUPS
+            if (change := comparison.change(comparison.primary, group))
+        ],
+        "secondary": [
+            row(one.label, change)
+            for change in comparison.changes
+            if (change.quantity, change.group) != (comparison.primary, "literary")
+        ],
+        "brackets_said": {
+            name: analysis.said(interval) for name, interval in comparison.brackets.items()
+        },
+        "brackets": {name: asdict(value) for name, value in comparison.brackets.items()},
+        "difference_said": (
+            "literary − factual "
+            + analysis.said(comparison.difference.interval)
+            + f", p = {p_value(comparison.difference.test.p)}"
+            if comparison.difference
+            else "no factual group to compare with"
+        ),
+        "difference": asdict(comparison.difference) if comparison.difference else None,
+        "selective": comparison.selective.holds if comparison.selective else None,
+        "control_unmoved": comparison.control.holds if comparison.control else None,
+    }
+
+
+def _absent(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Steps that were not done, and items that the analysis leaves out, each with its reason."""
+    excluded = config["analysis"].get("exclude", {})
+    return [
+        {"what": what, "why": why, "items": None}
+        for what, why in [
+            *config.get("missing", {}).items(),
+            *((item, f"excluded beforehand: {reason}") for item, reason in excluded.items()),
+        ]
+    ]
+
+
+def _not_estimable(compared: Sequence[Comparison], base: Sequence[Score]) -> list[dict[str, Any]]:
+    """What has no number, and why: nulls of the scores, then intervals that could not be had."""
+    nulls = Counter(
+        (quantity, score.group or "literary", score.reasons.get(quantity, "no reason recorded"))
+        for score in base
+        for quantity in analysis.QUANTITIES
+        if score.quantities.get(quantity) is None
+    )
+    found: list[dict[str, Any]] = [
+        {"what": f"{quantity}, {group}", "why": why, "items": count}
+        for (quantity, group, why), count in nulls.items()
+    ]
+    for comparison in compared:
+        for change in comparison.changes:
+            if change.interval.reason:
+                what = f"interval of {change.quantity}, {change.group}, {comparison.label}"
+                found.append({"what": what, "why": change.interval.reason, "items": None})
+    return found
+
+
+def _numbers(compared: Sequence[Comparison], cases: Sequence[Case]) -> dict[str, float | None]:
+    """The numbers an experiment file can expect, by name."""
+    numbers: dict[str, float | None] = {}
+    primary = compared[0].primary
+    for group in cases[0].base_scores.record["headline"]["groups"]:
+        for name in ("surprise_bits_per_token", "gain_bits_per_token", primary):
+            numbers[f"base.{group['group']}.{name}"] = group[name]
+    for comparison in compared:
+        for group in analysis.GROUPS:
+            for quantity in (primary, "gain_bits_per_token", "residual_bits_per_token"):
+                if change := comparison.change(quantity, group):
+                    key = f"{comparison.label}.{group}.change_of_{quantity}"
+                    numbers[key] = change.interval.estimate
+    return numbers
+
+
+def _bill(run: Run) -> dict[str, Any]:
+    spent = run.record.get("spent") or {}
+    said = ", ".join(f"{name} {value}" for name, value in spent.items())
+    seconds = sum(attempt.get("seconds") or 0.0 for attempt in run.record["attempts"])
+    return {"run": run.id, "seconds": round(seconds, 2), "spent": said}
+
+
+def _cost(one: Case) -> str:
+    if not one.trained:
+        return "not known (the training was not run by cqa)"
+    spent = [run.record["spent"] for run in one.trained]
+    device = "CPU" if spent[0]["device"].startswith("cpu") else spent[0]["device"]
+    seconds, tokens = (sum(each[name] for each in spent) for name in ("device_seconds", "tokens"))
+    return f"{seconds:.0f} s of one {device} ({tokens:,} tokens)"
