@@ -20,7 +20,7 @@ from cqa.cli import app
 from cqa.runs import Run, Spec
 from cqa.steps import Step
 
-COMMANDS = ("ingest", "plan", "train", "generate", "score", "report", "run", "table", "doctor")
+COMMANDS = ("ingest", "plan", "train", "generate", "score", "report", "run", "lock", "table", "doctor")
 
 HELPS = """
 import sys
