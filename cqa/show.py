@@ -72,6 +72,7 @@ def run(run: Run, as_json: bool) -> None:
         print(f"spent of {record['budget'] or 'no limit'}:")  # noqa: T201
         if run.record["stage"] == "train":
             _lines(said.bill(spent, record.get("planned")))
+            _lines(said.side_effects(record.get("side_effects")))
         else:
             _facts(spent)
     if record["status"] != "done":
@@ -414,6 +415,14 @@ def doctor(found: Sequence[Check], as_json: bool) -> None:
 def _lines(lines: Iterable[tuple[str, str]]) -> None:
     for name, value in lines:
         print(f"  {name:16} {value}")  # noqa: T201
+
+
+def facts(found: Mapping[str, Any], as_json: bool) -> None:
+    """What was done, in short."""
+    if as_json:
+        as_json_object(found)
+    else:
+        _facts(found)
 
 
 def _facts(facts: Mapping[str, Any]) -> None:

@@ -201,8 +201,9 @@ class Study:
         if step.kind == "train":
             config = experiment.train_config(self.arm(step.arm))
             return train.run(
-                what, config, self.model, self.data, fit=self.fit, tell=tell, root=self.root
-            )
+                what, config, self.model, self.data,
+                fit=self.fit, tell=tell, root=self.root, set_by="file",
+            )  # fmt: skip
         if step.kind == "score-texts":
             config = self._text_score_config
             texts = TextFile(self._done[step.needs[-1]].file("texts.jsonl"))
@@ -231,13 +232,12 @@ class Study:
         if step.arm == BASE:
             return model_ref.Subject(self.model)
         trained = self._done[Step("train", step.arm, step.seed)]
-        epoch = step.epoch or chosen_epoch(self.experiment.analysis.checkpoint, trained)
-        if epoch is None:
+        if step.epoch is None:
             return model_ref.subject(self.model, trained.path)
-        folder = trained.file(f"epoch-{epoch}")
+        folder = trained.file(f"epoch-{step.epoch}")
         if not folder.is_dir():
             raise CqaError(
-                f"{trained.id}: it kept no result of epoch {epoch} (it trained "
+                f"{trained.id}: it kept no result of epoch {step.epoch} (it trained "
                 f"{trained.record['spent']['epochs']:g})",
                 next_step="give a larger budget, or fewer epochs",
             )
@@ -256,14 +256,6 @@ class Study:
         if run.id not in {known.id for known in self.made}:
             self.made.append(run)
         return run
-
-
-def chosen_epoch(rule: str, trained: runs.Run) -> int | None:
-    """The epoch whose adapter is the result of a training; None for what stands at its end."""
-    losses = trained.record["headline"].get("dev_loss_by_epoch") or []
-    if rule == "last epoch" or not losses:
-        return None
-    return 1 + losses.index(min(losses))
 
 
 def _line(step: Step) -> str:

@@ -20,7 +20,10 @@ from cqa.cli import app
 from cqa.runs import Run, Spec
 from cqa.steps import Step
 
-COMMANDS = ("ingest", "plan", "train", "generate", "score", "report", "run", "lock", "table", "doctor")
+COMMANDS = (
+    "ingest", "plan", "train", "generate", "score", "report", "export", "run", "lock", "table",
+    "doctor",
+)  # fmt: skip
 
 HELPS = """
 import sys
