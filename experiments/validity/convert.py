@@ -124,7 +124,7 @@ def facts(folder: Path) -> Iterator[Row]:
     The foil is another object of the same relation; works are relations.
     """
     for name in FACTS:
-        rows = _read(folder / name)
+        rows = list({row["id"]: row for row in _read(folder / name)}.values())
         for row in rows[:: max(1, len(rows) // FACTS_EACH)][:FACTS_EACH]:
             yield {
                 "id": row["id"],
