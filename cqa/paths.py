@@ -12,6 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent
 EMBEDDED_MODEL = _PACKAGE / "base"
 FOUNDING_BATCH = "annotations/founding"
 BENCHMARK_ITEMS = "annotations/benchmark/items.jsonl"
+NEUTRAL_TEXTS = "annotations/neutral"
 
 
 def shipped(relative: str) -> Path:

@@ -1,0 +1,151 @@
+"""`cqa export`: a training as a folder for others, its card with the results of its scoring."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cqa import model_ref, runs
+from cqa.errors import DataRefused, UsageRefused
+from cqa.files import write_text
+from cqa.model_ref import Model
+from cqa.paths import NEUTRAL_TEXTS, shipped, shown
+from cqa.training.card import Result, card
+
+Merge = Callable[[Model, Path, Path, Sequence[str]], float]
+"""(base, adapter, folder, texts) -> the largest difference of a logit; `cqa.training.merge`."""
+
+QUANTITIES = (
+    "specific_gain_bits_per_token",
+    "gain_bits_per_token",
+    "surprise_bits_per_token",
+    "residual_bits_per_token",
+)
+_CHECKED = 20
+
+
+def run(
+    trained: runs.Run, folder: Path, *, merge: Merge | None = None, root: Path | None = None
+) -> dict:
+    """Write the folder, whole or not at all; what stands in it, in short.
+
+    With `merge` the adapter is merged into its base in fp32 and checked on 20 texts. The results in
+    the card are those of the newest report that has a scoring of this training.
+    """
+    if trained.record["stage"] != "train" or not trained.done:
+        raise UsageRefused(f"{trained.id}: not a finished training", next_step="cqa table")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageRefused(f"{shown(folder)} is there already", next_step="name a new folder")
+    reported = report_of(trained, root)
+    results = results_of(trained, reported) if reported else []
+    verdict = reported.record["headline"]["sentence"] if reported and results else None
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    said = None
+    try:
+        if merge is None:
+            shutil.copytree(_result(trained), part, ignore=shutil.ignore_patterns("README.md"))
+        else:
+            said = _merged(trained, part, merge)
+        write_text(part / "README.md", card(trained.record, results, verdict, merged=said))
+        if folder.exists():
+            folder.rmdir()
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return {
+        "folder": str(folder),
+        "training": trained.id,
+        "report": reported.id if reported and results else None,
+        "results": len(results),
+        "merged": said,
+    }
+
+
+def report_of(trained: runs.Run, root: Path | None = None) -> runs.Run | None:
+    """The newest finished report that compares a scoring of this training with its base."""
+    scorings = {run.id for run in _scorings(trained, root)}
+    found = [
+        run
+        for run in runs.all_runs(root)
+        if run.done and run.record["stage"] == "report" and scorings & set(run.record["parents"])
+    ]
+    return max(found, key=lambda run: run.record["ended"], default=None)
+
+
+def results_of(trained: runs.Run, reported: runs.Run) -> list[Result]:
+    """The changes that a report has for this training."""
+    labels = {
+        run.record["label"]
+        for run in _scorings(trained, reported.path.parent)
+        if run.id in reported.record["parents"]
+    }
+    with reported.file("results.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] in labels]
+    return [
+        Result(
+            group=row["group"],
+            quantity=row["quantity"],
+            base=float(row["base"]),
+            tuned=float(row["tuned"]),
+            change=float(row["change"]),
+            low=float(row["low"]) if row["low"] else None,
+            high=float(row["high"]) if row["high"] else None,
+            level=0.95,
+            items=int(row["items"]),
+            works=int(row["works"]),
+        )
+        for row in rows
+        if row["quantity"] in QUANTITIES and row["change"]
+    ]
+
+
+def _scorings(trained: runs.Run, root: Path | None) -> list[runs.Run]:
+    return [
+        run
+        for run in runs.all_runs(root)
+        if run.done and run.record["stage"] == "score" and trained.id in run.record["parents"]
+    ]
+
+
+def _result(trained: runs.Run) -> Path:
+    kind = "adapter" if trained.record["config"]["method"] == "lora" else "model"
+    return trained.file(kind)
+
+
+def _merged(trained: runs.Run, part: Path, merge: Merge) -> str:
+    config = trained.record["config"]
+    if config["method"] != "lora":
+        raise UsageRefused("--merge of a model", next_step="only an adapter can be merged")
+    if config["dtype"] == "nf4":
+        raise DataRefused(
+            "the adapter was trained and scored on a base in 4 bits; merged into the whole weights "
+            "it would be another model",
+            next_step="cqa export without --merge",
+        )
+    base = model_ref.find(_reference(trained))
+    if base.sha256 != trained.record["inputs"]["model"]:
+        raise DataRefused(
+            f"model {base.name}: not the one that was trained on (its files changed)",
+            next_step="put the base model back as it was",
+        )
+    largest = merge(base, _result(trained), part, _neutral())
+    return (
+        f"The adapter was merged into its base in fp32. On {_CHECKED} texts no logit differs from "
+        f"the unmerged adapter's by more than {largest:.1g}."
+    )
+
+
+def _reference(trained: runs.Run) -> str:
+    """What was written after --model: a folder's place is kept beside its name."""
+    return trained.record.get("base_source") or trained.record["config"]["model"]
+
+
+def _neutral() -> list[str]:
+    texts = []
+    for genre in ("fiction", "factual"):
+        page = (shipped(NEUTRAL_TEXTS) / f"{genre}.txt").read_text("utf-8")
+        texts += [part.strip() for part in page.split("\n\n") if part.strip()][: _CHECKED // 2]
+    return texts
