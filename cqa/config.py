@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -14,7 +14,9 @@ from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
 from cqa.training.budget import GRAMMAR, parse
 from cqa.types import Frozen, Identifier, Name, Prose
 
-Dtype = Literal["float32", "bfloat16", "float64"]
+Dtype = Literal["float32", "bfloat16", "float64", "nf4"]
+"""`nf4`: weights in 4 bits (QLoRA), products in bf16; a CUDA GPU and cqa[qlora] are needed."""
+Checkpoint = Annotated[str, Field(pattern=r"^(last epoch|epoch [1-9][0-9]*|development)$")]
 Form = Literal["generation", "appreciation", "rewrite", "reasoning", "dialogue"]
 Pairing = Literal["true", "shuffled"]
 Material = Literal["annotations", "continuation", "generic"]
@@ -41,7 +43,32 @@ class TrainConfig(Frozen):
     lora_rank: Positive = 16
     lora_alpha: Rate = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "nf4"] = "float32"
+    checkpoint: Checkpoint = "last epoch"
+    """Which epoch is the result: the last, `epoch N`, or the one with the largest specific gain on
+    the passages of the development side. Fixed before the training."""
+
+    @property
+    def compute_dtype(self) -> Literal["float32", "bfloat16"]:
+        """What products are computed in."""
+        return "bfloat16" if self.dtype == "nf4" else self.dtype
+
+    def origins(self, set_by: str) -> dict[str, str]:
+        """For each setting where its value came from: `default`, or `set_by` (flag, file)."""
+        return {
+            name: set_by if name in self.model_fields_set else "default"
+            for name in type(self).model_fields
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_stay_apart(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("packing"):
+            raise ValueError(
+                "no packing: without variable-length attention rows of one sequence read each "
+                "other, and a hundred rows do not need it"
+            )
+        return raw
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainConfig:
@@ -50,8 +77,12 @@ class TrainConfig(Frozen):
                 f"batch_size {self.batch_size} to be a multiple of "
                 f"micro_batch_size {self.micro_batch_size}"
             )
-        if self.method == "full" and self.dtype == "bfloat16":
+        if self.method == "full" and self.dtype != "float32":
             raise ValueError("full fine-tuning in float32: bf16 weights lose most small updates")
+        if self.checkpoint.startswith("epoch ") and int(self.checkpoint[6:]) > self.epochs:
+            raise ValueError(f"checkpoint among the {self.epochs} epochs, got {self.checkpoint!r}")
+        if self.checkpoint == "development" and self.split == "all":
+            raise ValueError("split 'train' where a checkpoint is chosen on the development side")
         return self
 
 
@@ -96,7 +127,8 @@ class AnalysisConfig(Frozen):
     arm: Identifier
     margin: Rate
     """Bits per token: a change smaller than this does not matter."""
-    checkpoint: Literal["last epoch"] = "last epoch"
+    checkpoint: Checkpoint = "last epoch"
+    """That of every training of the experiment."""
     sidedness: Literal["two-sided"] = "two-sided"
 
 
@@ -133,6 +165,10 @@ class Experiment(Frozen):
             raise ValueError(f"arms with a name each, got {names}")
         if self.analysis.arm not in names:
             raise ValueError(f"analysis.arm to be one of {names}, got {self.analysis.arm!r}")
+        mine, locked = self.train.checkpoint, self.analysis.checkpoint
+        if "checkpoint" in self.train.model_fields_set and mine != locked:
+            raise ValueError(f"one checkpoint rule, got {mine!r} and {locked!r} under [analysis]")
+        TrainConfig.model_validate(self.train.model_dump() | {"checkpoint": locked})
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds that differ, got {list(self.seeds)}")
         if self.budget is not None:
@@ -144,8 +180,13 @@ class Experiment(Frozen):
 
     def train_config(self, arm: ArmConfig) -> TrainConfig:
         """The [train] section with what the arm changes."""
-        changes = {"pairing": arm.pairing, "material": arm.material}
-        return self.train.model_copy(update=changes | ({"forms": arm.forms} if arm.forms else {}))
+        changes = {name: getattr(arm, name) for name in arm.model_fields_set - {"name"}}
+        if changes.get("forms", ()) is None:
+            del changes["forms"]
+        rule = {"checkpoint": self.analysis.checkpoint}
+        if "checkpoint" not in self.analysis.model_fields_set:
+            rule = {}
+        return self.train.model_copy(update=changes | rule)
 
 
 def read_experiment(path: Path) -> Experiment:

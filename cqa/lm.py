@@ -12,7 +12,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from cqa import quiet
+from cqa import quantisation, quiet
+from cqa.files import read_json
 
 quiet.libraries()
 
@@ -33,7 +34,12 @@ from cqa.model_ref import Model  # noqa: E402
 from cqa.packing import Row, batches_of, rows_of  # noqa: E402
 from cqa.surprisal import Head, token_terms  # noqa: E402
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float64": torch.float64,
+    "nf4": torch.bfloat16,
+}
 _MOST_TOKENS = {"cpu": 1024, "cuda": 65536}
 """Of one pass. On a CPU the states of more would leave the cache, and nothing is won by more."""
 _LOGITS = {"cpu": (512, 2**18), "cuda": (4096, 2**26)}
@@ -42,6 +48,10 @@ _A_PASS = {"cpu": 32, "cuda": 256}
 """What a pass costs beside its tokens, in tokens: calls, and weights that are read once."""
 _LONGEST_TREE = {"cpu": 512, "cuda": 4096}
 """Tokens of a row with branches. Its mask is as wide as it is long, and a CPU feels that sooner."""
+
+
+RECIPE = "cqa.json"
+"""In a folder that `cqa train` made: the base model's name and what its weights were held in."""
 
 
 class HubTokenizer:
@@ -108,7 +118,7 @@ class LanguageModel:
         except (TypeError, ValueError, RuntimeError, IndexError):
             return False
         alone = self._pass(rows_of(pieces, share=False, longest=1024))
-        tolerance = 1e-4 if self.dtype != "bfloat16" else 0.2
+        tolerance = 0.2 if DTYPES[self.dtype] is torch.bfloat16 else 1e-4
         return all(
             np.allclose(shared[piece].logprob_nats, alone[piece].logprob_nats, atol=tolerance)
             for piece in pieces
@@ -197,6 +207,8 @@ def load(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cpu":
         keep_freed_memory()
+    if adapter is not None:
+        _refuse_other_base(adapter, dtype)
     tokenizer = load_tokenizer(model)
     loaded = load_model(model, dtype=dtype)
     # `generate` fills from here what our own configuration leaves open (repetition_penalty ...).
@@ -205,7 +217,10 @@ def load(
         # An adapter stays fp32 on bf16 weights, as it was trained.
         loaded = PeftModel.from_pretrained(loaded, str(adapter))
         _refuse_adapter(loaded, adapter)
-    loaded.to(device).eval()
+    if dtype == "nf4":
+        loaded.eval()  # is where it is: weights in 4 bits cannot be moved
+    else:
+        loaded.to(device).eval()
     return LanguageModel(
         name=model.name,
         model=loaded,
@@ -253,6 +268,7 @@ def _sees_everything(config) -> bool:
 
 def load_model(model: Model, *, dtype: str = "float32") -> PreTrainedModel:
     """The bare model: safetensors only, no remote code, dtype and revision stated."""
+    quantised = quantisation.four_bits() if dtype == "nf4" else {}
     try:
         return AutoModelForCausalLM.from_pretrained(
             model.source,
@@ -260,6 +276,7 @@ def load_model(model: Model, *, dtype: str = "float32") -> PreTrainedModel:
             dtype=DTYPES[dtype],
             trust_remote_code=False,
             use_safetensors=True,
+            **quantised,
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataRefused(
@@ -302,6 +319,18 @@ def is_zero_adapter(model: nn.Module) -> bool:
     """Whether a LoRA adapter changes nothing, as a freshly made one does (every B matrix is 0)."""
     b_matrices = [p for name, p in model.named_parameters() if "lora_B" in name]
     return bool(b_matrices) and all(not p.detach().any() for p in b_matrices)
+
+
+def _refuse_other_base(adapter: Path, dtype: str) -> None:
+    """An adapter corrects the rounding of the 4-bit weights it was trained on, and no others."""
+    if not (adapter / RECIPE).is_file():
+        return
+    trained = read_json(adapter / RECIPE)["dtype"]
+    if (trained == "nf4") != (dtype == "nf4"):
+        raise DataRefused(
+            f"adapter {adapter}: trained on a base in {trained}, to be loaded on one in {dtype}",
+            next_step=f"base and adapter with the base as it was trained on: --dtype {trained}",
+        )
 
 
 def _refuse_adapter(model: PeftModel, adapter: Path) -> None:

@@ -64,8 +64,9 @@ def subject(base: Model, tuned: Path | None) -> Subject:
     for candidate in (tuned, tuned / "adapter"):
         if (candidate / "adapter_config.json").is_file():
             return Subject(base, candidate, _hash_adapter(candidate))
-    if (tuned / "model" / "config.json").is_file():
-        return Subject(_folder(tuned.resolve().name, tuned / "model"))
+    for candidate in (tuned, tuned / "model"):
+        if (candidate / "config.json").is_file():
+            return Subject(_folder(tuned.resolve().name, candidate))
     raise DataRefused(
         f"adapter {shown(tuned)}: no adapter_config.json there",
         next_step="give a PEFT adapter folder or a run directory that `cqa train` made",

@@ -363,6 +363,14 @@ def _lines(lines: Iterable[tuple[str, str]]) -> None:
         print(f"  {name:16} {value}")  # noqa: T201
 
 
+def facts(found: Mapping[str, Any], as_json: bool) -> None:
+    """What was done, in short."""
+    if as_json:
+        as_json_object(found)
+    else:
+        _facts(found)
+
+
 def _facts(facts: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         if isinstance(value, float):

@@ -114,7 +114,14 @@ class Study:
         with self._stage(what) as tell:
             return self._used(
                 train.run(
-                    what, config, self.model, self.data, fit=self.fit, tell=tell, root=self.root
+                    what,
+                    config,
+                    self.model,
+                    self.data,
+                    fit=self.fit,
+                    tell=tell,
+                    root=self.root,
+                    set_by="file",
                 )
             )
 

@@ -16,10 +16,12 @@ from cqa.errors import DataRefused, UsageRefused
 from cqa.examples import Example, Tokens, examples, tokens
 from cqa.files import sha256_of, write_text
 from cqa.ingest import DataSet
-from cqa.model_ref import Model
+from cqa.model_ref import Model, subject
 from cqa.progress import Tell
 from cqa.training import budget as budgets
+from cqa.training import checkpoint, epochs
 from cqa.training.budget import Budget
+from cqa.training.card import card
 from cqa.training.ledger import Ledger
 from cqa.training.pace import Pace
 from cqa.training.rates import Rates
@@ -61,11 +63,14 @@ def spec(
             "lm.py",
             "train.py",
             "training/budget.py",
+            "training/checkpoint.py",
             "training/head.py",
             "training/keeper.py",
             "training/order.py",
             "training/pace.py",
+            "training/rows.py",
             "training/sft.py",
+            "training/side_effects.py",
             "training/size.py",
             "training/stop.py",
             libraries=("torch", "transformers", "trl", "peft", "accelerate"),
@@ -86,10 +91,12 @@ def run(
     root: Path | None = None,
     started: float | None = None,
     rates: Rates | None = None,
+    set_by: str = "flag",
 ) -> runs.Run:
     """Train, or say that it was done. A budget that cut the work short leaves a usable result.
 
-    A budget of wall time counts from `started`, a reading of time.monotonic() (default: now). The
+    A budget of wall time counts from `started`, a reading of time.monotonic() (default: now).
+    `set_by` is where the settings that are no defaults came from, a flag or a file. The
     estimate made before and the bill made after stand in the record, as `planned` and `spent`.
     """
     if done := runs.find(what, root):
@@ -103,6 +110,9 @@ def run(
     with runs.execute(what, root) as trained:
         ready = prepared(config, model, data, seed=what.seed or 0)
         write_text(trained.file("example.txt"), ready.sight)
+        by_development = config.checkpoint == "development"
+        dev = checkpoint.development(data, ready.tokenizer) if by_development else None
+        trained.tell(**_provenance(config, model, data, set_by))
         counted = size.of(model, config)
         devices = processes()
         estimate.refuse_hopeless(limits, counted, config, ready.learn, devices)
@@ -122,7 +132,8 @@ def run(
         outcome = fit(job)
         ledger = Ledger.read(trained.file("attempts.json"))
         spent = bill(outcome, ledger, counted, limits, rates)
-        _write_result(trained, config, model, data, outcome, limits, spent)
+        _write_result(trained, config, data, outcome, limits, spent)
+        _finish(trained, config, model, outcome, dev)
     return trained
 
 
@@ -287,7 +298,6 @@ def _job(
 def _write_result(
     trained: runs.Run,
     config: TrainConfig,
-    model: Model,
     data: DataSet,
     outcome: Outcome,
     limits: Budget,
@@ -312,38 +322,39 @@ def _write_result(
             f"{outcome.epochs:.2f} of {config.epochs} epochs",
         )
     trained.tell(spent=spent, headline=headline)
-    write_text(result / "README.md", _card(trained, config, model, data, spent))
+
+
+def _finish(
+    trained: runs.Run,
+    config: TrainConfig,
+    model: Model,
+    outcome: Outcome,
+    dev: checkpoint.Development | None,
+) -> None:
+    """Epoch folders, the epoch that the rule chose, side effects, the card."""
+    from cqa.training import side_effects
+
+    kind = "adapter" if config.method == "lora" else "model"
+    result = trained.file(kind)
+    kept = epochs.keep(trained.path, outcome.asked_steps // config.epochs, beside=result)
+    chosen = checkpoint.choose(config.checkpoint, kept, model, dev, config.dtype)
+    if chosen["epoch"] is not None:
+        epochs.copy_over(kept[chosen["epoch"]], result)
+    effects = side_effects.measure(model, subject(model, trained.path), config.dtype)
+    trained.tell(checkpoint=chosen, side_effects=effects)
+    write_text(result / "README.md", card(trained.record))
     weights = next(result.glob("*.safetensors"))
     trained.tell(outputs={f"{kind}/{weights.name}": sha256_of(weights)})
 
 
-def _card(trained: runs.Run, config: TrainConfig, model: Model, data: DataSet, spent: dict) -> str:
-    """The model card of an adapter or model, with its data, recipe and bill."""
-    licences = sorted({a.rights.licence for a in data.annotations})
-    sources = sorted({a.rights.source for a in data.annotations})
-    library = "peft" if config.method == "lora" else "transformers"
-    settings = "\n".join(f"| {name} | {value} |" for name, value in config.model_dump().items())
-    bill = "\n".join(f"| {name} | {value} |" for name, value in spent.items())
-    return f"""---
-base_model: {model.name}
-library_name: {library}
-tags: [trl, sft, creative-writing, cqa]
----
-# {trained.id}
-
-{model.name} fine-tuned on {trained.record["headline"]["rows"]} annotations
-(data set {data.run_id}; licence of the annotations: {", ".join(licences)}).
-Source of the annotations: {"; ".join(sources)}.
-
-Whether this made the model better at writing is not said here: score it and read the report
-(`cqa score --benchmark --adapter {trained.path.name}`, `cqa report`).
-
-| setting | value |
-| --- | --- |
-{settings}
-| seed | {trained.record["seed"]} |
-
-| spent | |
-| --- | --- |
-{bill}
-"""
+def _provenance(config: TrainConfig, model: Model, data: DataSet, set_by: str) -> dict:
+    """Where the settings, the base model and the data came from."""
+    told = {
+        "settings_from": config.origins(set_by),
+        "data": {
+            "licences": sorted({a.rights.licence for a in data.annotations}),
+            "sources": sorted({a.rights.source for a in data.annotations}),
+        },
+    }
+    local = model.revision is None and model.name != "embedded"
+    return told | ({"base_source": model.source} if local else {})

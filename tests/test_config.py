@@ -168,7 +168,7 @@ def test_every_setting_of_training_and_writing_makes_another_run():
         "method": "full", "forms": ("generation",), "pairing": "shuffled", "split": "all",
         "epochs": 6, "learning_rate": 1e-3, "warmup_ratio": 0.2, "weight_decay": 0.1,
         "batch_size": 16, "micro_batch_size": 2, "lora_rank": 8, "lora_alpha": 8,
-        "lora_dropout": 0.1, "dtype": "bfloat16", "material": "generic",
+        "lora_dropout": 0.1, "dtype": "bfloat16", "material": "generic", "checkpoint": "epoch 2",
     }  # fmt: skip
     assert set(other) == set(TrainConfig.model_fields)
     for name, value in other.items():

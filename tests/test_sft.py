@@ -97,61 +97,6 @@ def test_a_training_cut_off_after_an_epoch_goes_on_to_the_same_weights(
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
 
 
-def test_the_loss_is_that_of_the_learned_tokens_and_end_of_text_is_one(tiny_model, rows, tmp_path):
-    """The first logged loss against cross entropy computed here, token by token."""
-    import torch
-
-    from cqa import lm
-    from cqa.training import sft
-
-    config = TrainConfig(epochs=1, batch_size=12, micro_batch_size=12, learning_rate=1e-9)
-    work = job(tiny_model, rows, tmp_path, config=config)
-    outcome = sft.fit(work)
-    model = lm.load(work.model, device="cpu").model
-    end = work.tokenizer.raw.eos_token_id
-    total, count = 0.0, 0
-    for row in work.train:
-        assert row.ids[-1] == end
-        with torch.inference_mode():
-            logp = torch.log_softmax(model(torch.tensor([row.ids])).logits[0], -1)
-        learned = range(len(row.ids) - row.learned, len(row.ids))
-        total -= sum(float(logp[i - 1, row.ids[i]]) for i in learned)
-        count += row.learned
-    assert outcome.first_loss == pytest.approx(total / count, rel=1e-4)
-
-
-def test_accumulation_does_not_change_the_weights(tiny_model, rows, tmp_path):
-    import torch
-
-    from cqa.training import sft
-
-    for micro in (1, 4):
-        config = TrainConfig(epochs=1, batch_size=4, micro_batch_size=micro, learning_rate=1e-3)
-        sft.fit(job(tiny_model, rows, tmp_path / str(micro), config=config))
-    one, four = weights(tmp_path / "1"), weights(tmp_path / "4")
-    for name in one:
-        assert torch.allclose(one[name], four[name], atol=2e-5), name
-
-
-def test_padding_is_not_end_of_text_where_there_is_another_token(tiny_model):
-    from cqa import lm
-    from cqa.training import sft
-
-    tokenizer = lm.load_tokenizer(model_ref.find(str(tiny_model)))
-    tokenizer.raw.pad_token = tokenizer.raw.eos_token
-    assert sft._with_pad(tokenizer).pad_token == tokenizer.raw.eos_token
-    tokenizer.raw.add_special_tokens({"additional_special_tokens": ["<|unused|>"]})
-    assert sft._with_pad(tokenizer).pad_token == "<|unused|>"
-
-
-def test_a_row_longer_than_the_window_is_refused_not_cut(tiny_model, rows, tmp_path):
-    from cqa.training import sft
-
-    long = rows[0].model_copy(update={"passage": " word" * 2000})
-    with pytest.raises(DataRefused, match="window of 1024 tokens"):
-        sft.fit(job(tiny_model, [long, *rows[1:]], tmp_path))
-
-
 def test_a_token_budget_is_a_ceiling_with_a_usable_adapter(tiny_model, rows, tmp_path):
     from cqa import lm
     from cqa.training import sft

@@ -5,7 +5,18 @@ Every command body imports what it needs; nothing at the top of a file here may 
 
 # Importing a command registers it; this is the order in which --help shows them.
 # isort: off
-from cqa.cli import ingest, plan, train, generate, score, report, run, table, doctor  # noqa: F401
+from cqa.cli import (  # noqa: F401
+    ingest,
+    plan,
+    train,
+    generate,
+    score,
+    report,
+    export,
+    run,
+    table,
+    doctor,
+)
 # isort: on
 
 from cqa.cli.app import app, main

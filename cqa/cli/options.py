@@ -26,6 +26,6 @@ ExperimentFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Dtype = Annotated[
-    Literal["float32", "bfloat16", "float64"],
-    typer.Option("--dtype", help="What the weights are computed in."),
+    Literal["float32", "bfloat16", "float64", "nf4"],
+    typer.Option("--dtype", help="What the weights are computed in; nf4: held in 4 bits."),
 ]

@@ -65,7 +65,7 @@ def choose(
     """
     found: dict[str, Any] = {"rule": rule, "stated": "before the training"}
     if rule == "development" and dev is not None and epochs:
-        gains = {epoch: mean_specific_gain(base, path, dev, dtype) for epoch, path in epochs.items()}
+        gains = {one: mean_specific_gain(base, path, dev, dtype) for one, path in epochs.items()}
         best = max(gains, key=lambda epoch: gains[epoch])
         return found | {"epoch": best, "dev_specific_gain_bits_per_token_by_epoch": gains}
     asked = int(rule.split()[1]) if rule.startswith("epoch ") else None

@@ -14,10 +14,11 @@ _NOT_OF_THE_MODEL = re.compile(
 )
 
 
-def keep(run: Path, steps_per_epoch: int) -> dict[int, Path]:
+def keep(run: Path, steps_per_epoch: int, beside: Path) -> dict[int, Path]:
     """Give each whole epoch's checkpoint of a run its folder; epoch -> folder.
 
-    A folder holds what PEFT or transformers load, nothing of the optimiser. The files are links to
+    A folder holds what PEFT or transformers load, nothing of the optimiser, and what `beside`, the
+    folder of the result, has more than the checkpoint. The files are links to
     those of the checkpoint where the disk can, so that they take no room.
     """
     for checkpoint in sorted((run / "checkpoints").glob("checkpoint-*")):
@@ -30,6 +31,9 @@ def keep(run: Path, steps_per_epoch: int) -> dict[int, Path]:
         part.mkdir()
         for file in checkpoint.iterdir():
             if file.is_file() and not _NOT_OF_THE_MODEL.match(file.name):
+                _link(file, part / file.name)
+        for file in beside.iterdir():
+            if not (part / file.name).exists() and not _NOT_OF_THE_MODEL.match(file.name):
                 _link(file, part / file.name)
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)

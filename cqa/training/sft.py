@@ -25,12 +25,13 @@ from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
 from cqa.config import TrainConfig  # noqa: E402
-from cqa.errors import BudgetTooSmall, CqaError, DataRefused  # noqa: E402
+from cqa.errors import BudgetTooSmall, CqaError  # noqa: E402
 from cqa.examples import Tokens  # noqa: E402
+from cqa.files import write_json  # noqa: E402
 from cqa.heap import keep_freed_memory  # noqa: E402
-from cqa.lm import HubTokenizer, is_zero_adapter, load_model, window_of  # noqa: E402
+from cqa.lm import RECIPE, HubTokenizer, is_zero_adapter, load_model  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
-from cqa.training import energy, head, probe  # noqa: E402
+from cqa.training import energy, head, probe, rows  # noqa: E402
 from cqa.training.keeper import Keeper  # noqa: E402
 from cqa.training.ledger import Ledger  # noqa: E402
 from cqa.training.order import LikeLengths  # noqa: E402
@@ -137,9 +138,9 @@ def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Ou
     set_seed(job.seed)
     keep_freed_memory()
     model = load_model(job.model, dtype=config.dtype)
-    _refuse_long([*job.train, *job.dev], window_of(model))
-    tokenizer = _with_pad(job.tokenizer)
-    model.config.pad_token_id = tokenizer.pad_token_id
+    rows.refuse_unfit([*job.train, *job.dev], job.tokenizer, model, frozen=config.method == "lora")
+    tokenizer = rows.with_pad(job.tokenizer)
+    rows.agree_on_end(model, job.tokenizer)
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -191,6 +192,7 @@ def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Ou
         train_dataset=_dataset(job.train),
         eval_dataset=_dataset(job.dev) if job.dev else None,
         processing_class=tokenizer,
+        data_collator=rows.collator(job.tokenizer),
         peft_config=lora_config(config) if config.method == "lora" else None,
         callbacks=[keeper],
     )
@@ -209,7 +211,7 @@ def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Ou
             _save(trainer, job)
         peak, peak_of = _peak_memory(cuda)
         ledger.now.peak_memory_bytes = peak
-        speed = probe.matmul_flop_per_second(config.dtype)
+        speed = probe.matmul_flop_per_second(config.compute_dtype)
     finally:
         if trainer.is_world_process_zero():
             keeper.count()
@@ -296,17 +298,6 @@ class _Trainer(SFTTrainer):
         return self.lr_scheduler
 
 
-def _refuse_long(rows: Sequence[Tokens], window: int) -> None:
-    """Nothing is truncated: rows that do not fit the model's window are refused."""
-    lengths = [len(row.ids) for row in rows]
-    if long := [length for length in lengths if length > window]:
-        raise DataRefused(
-            f"{len(long)} of {len(rows)} examples are longer than the model's window of {window} "
-            f"tokens (the longest has {max(long)})",
-            next_step="shorten them or choose a model with a longer window; nothing is truncated",
-        )
-
-
 def _dataset(rows: Sequence[Tokens]) -> datasets.Dataset:
     """Ids and labels; −100 marks what is read but not learned."""
     return datasets.Dataset.from_list(
@@ -318,19 +309,6 @@ def _dataset(rows: Sequence[Tokens]) -> datasets.Dataset:
             for row in rows
         ]
     )
-
-
-def _with_pad(tokenizer: HubTokenizer):
-    """A tokenizer that can pad, with a token other than the end of text where it has one.
-
-    Where it has none, end of text pads and is learned all the same: labels are given with the ids
-    and padded with −100, never derived from them.
-    """
-    raw = tokenizer.raw
-    if raw.pad_token_id is None or raw.pad_token_id == raw.eos_token_id:
-        unused = [t for t in raw.all_special_tokens if t not in (raw.eos_token, raw.bos_token)]
-        raw.pad_token = unused[0] if unused else raw.eos_token
-    return raw
 
 
 def _last_whole_checkpoint(folder: Path) -> str | None:
@@ -357,5 +335,7 @@ def _save(trainer: SFTTrainer, job: Job) -> None:
     shutil.rmtree(result, ignore_errors=True)
     trainer.model.save_pretrained(part, safe_serialization=True)
     job.tokenizer.raw.save_pretrained(part)
+    trainer.model.generation_config.save_pretrained(part)
+    write_json(part / RECIPE, {"base": job.model.name, "dtype": job.config.dtype})
     trainer.state.save_to_json(str(part / "trainer_state.json"))
     part.rename(result)

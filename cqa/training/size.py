@@ -15,6 +15,7 @@ from peft import LoraConfig, get_peft_model  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
 from cqa.config import TrainConfig  # noqa: E402
+from cqa.lm import DTYPES  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
 
 FLOPS_FORMULA = (
@@ -78,7 +79,7 @@ def empty(model: Model, config: TrainConfig, device: str = "meta") -> nn.Module:
     )
     with torch.device(device):
         made = AutoModelForCausalLM.from_config(
-            shape, dtype=getattr(torch, config.dtype), trust_remote_code=False
+            shape, dtype=getattr(torch, config.compute_dtype), trust_remote_code=False
         )
         made.tie_weights()
         return get_peft_model(made, lora_config(config)) if config.method == "lora" else made
@@ -109,5 +110,5 @@ def of(model: Model, config: TrainConfig) -> Size:
         hidden=hidden,
         inner=getattr(shape, "intermediate_size", None) or 4 * hidden,
         vocabulary=getattr(shape, "vocab_size", 0),
-        itemsize=torch.finfo(getattr(torch, config.dtype)).bits // 8,
+        itemsize=1 if config.dtype == "nf4" else DTYPES[config.dtype].itemsize,
     )

@@ -1,0 +1,175 @@
+"""What a training leaves: epochs, the chosen one, side effects, folders that others load."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from conftest import write_rows
+
+
+@pytest.fixture
+def trained(cqa, batch, benchmark, tiny_model):
+    """A training of two epochs that is scored and reported; its record."""
+    words = ["--model", str(tiny_model), "--epochs", "2", "--batch-size", "4"]
+    made = cqa("train", str(batch), *words, "--learning-rate", "1e-2", "--json")
+    assert made.exit_code == 0, made.stderr
+    return json.loads(made.stdout)
+
+
+def header(folder) -> dict:
+    _, front, _ = (folder / "README.md").read_text().split("---\n", 2)
+    return yaml.safe_load(front)
+
+
+def test_a_training_leaves_every_epoch_its_side_effects_and_where_its_settings_came_from(
+    trained, tiny_model
+):
+    import torch
+    from peft import PeftModel
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from cqa import lm, model_ref
+    from cqa.runs import runs_root
+    from cqa.training import side_effects
+
+    run = runs_root() / trained["id"]
+    assert trained["settings_from"]["epochs"] == "flag"
+    assert trained["settings_from"]["lora_rank"] == "default"
+    assert trained["checkpoint"] == {
+        "rule": "last epoch",
+        "stated": "before the training",
+        "epoch": None,
+    }
+    weights = [load_file(run / f"epoch-{n}" / "adapter_model.safetensors") for n in (1, 2)]
+    assert any((weights[0][name] != weights[1][name]).any() for name in weights[0])
+    result = load_file(run / "adapter" / "adapter_model.safetensors")
+    assert all((result[name] == weights[1][name]).all() for name in result)
+    assert not list((run / "epoch-1").glob("optimizer*"))
+    for folder in ("adapter", "epoch-1"):  # plain PEFT, nothing of ours
+        base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+        model = PeftModel.from_pretrained(base, run / folder).eval()
+        assert AutoTokenizer.from_pretrained(run / folder).eos_token == "<|endoftext|>"
+
+    # Bits per byte again, from the whole logits of the adapter of epoch 1, for five passages.
+    tokenizer = lm.load_tokenizer(model_ref.find(str(tiny_model)))
+    texts = ["A door.", "Two doors were open, and one was shut.", "Salt melts at 801 degrees."]
+    ours = lm.load(model_ref.find(str(tiny_model)), adapter=run / "epoch-1", device="cpu")
+    for text, found in zip(texts, side_effects.bits(ours, texts), strict=True):
+        ids = [tokenizer.start_id, *tokenizer.encode(text)]
+        with torch.inference_mode():
+            logp = torch.log_softmax(model(input_ids=torch.tensor([ids])).logits[0], -1)
+        nats = -sum(float(logp[i - 1, ids[i]]) for i in range(1, len(ids)))
+        assert found == pytest.approx(nats / np.log(2), rel=1e-4)
+    for genre in ("fiction", "factual"):
+        effect = trained["side_effects"][genre]
+        assert effect["bytes"] >= 20_000
+        assert effect["change"] == pytest.approx(effect["after"] - effect["before"])
+        assert effect["change_low"] < effect["change"] < effect["change_high"]
+        assert effect["change"] != 0
+
+
+def test_the_interval_of_a_rate_covers_as_often_as_it_says():
+    from cqa.training.side_effects import changed
+
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(2000):
+        sizes = rng.integers(200, 500, 60).astype(float)
+        before = 1.5 * sizes + rng.normal(0, 30, 60)
+        after = before + 0.02 * sizes + rng.normal(0, 10, 60)
+        found = changed(before, after, sizes)
+        covered += found["change_low"] <= 0.02 <= found["change_high"]
+    assert 0.93 < covered / 2000 < 0.965
+
+
+def test_the_epoch_is_chosen_by_specific_gain_on_the_development_side(tmp_path, monkeypatch):
+    from cqa.training import checkpoint
+
+    gains = {1: 0.01, 2: 0.07, 3: 0.03}
+    monkeypatch.setattr(checkpoint, "mean_specific_gain", lambda base, epoch, *_: gains[epoch])
+    dev, epochs = checkpoint.Development((), ()), {n: n for n in gains}
+    found = checkpoint.choose("development", epochs, None, dev, "float32")
+    assert found["epoch"] == 2
+    assert found["dev_specific_gain_bits_per_token_by_epoch"] == gains
+    assert checkpoint.choose("epoch 3", epochs, None, None, "float32")["epoch"] == 3
+    assert checkpoint.choose("last epoch", epochs, None, None, "float32")["epoch"] is None
+    cut = checkpoint.choose("epoch 5", epochs, None, None, "float32")
+    assert cut["epoch"] is None
+    assert "budget ended" in cut["reason"]
+
+
+def test_specific_gain_on_the_development_side_is_that_of_the_scorer(
+    tiny_model, batch, workplace, tmp_path
+):
+    from cqa import ingest, lm, model_ref
+    from cqa.judge import Judge
+    from cqa.training import checkpoint
+
+    base = model_ref.find(str(tiny_model))
+    data = ingest.load(ingest.run([batch]))
+    dev = checkpoint.development(data, lm.load_tokenizer(base))
+    judge = Judge("tiny", "0", lm.load(base, device="cpu"), dev.pool)
+    scores = [marked.score for marked in judge.mark(dev.texts)]
+    expected = np.mean([one.quantities["specific_gain_bits_per_token"] for one in scores])
+    found = checkpoint.mean_specific_gain(base, tiny_model, dev, "float32")
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_exported_loads_elsewhere_and_carries_the_results(
+    trained, cqa, benchmark, tiny_model, workplace
+):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run = trained["id"]
+    early = cqa("export", run, "early")
+    assert early.exit_code == 0, early.stderr
+    assert "model-index" not in header(workplace / "early")
+    judge = ["--judge", str(tiny_model)]
+    items = benchmark.read_text().splitlines()
+    rows = [json.loads(line) for line in items]
+    for row in rows:
+        row.pop("redistribution")
+    texts = [{k: r[k] for k in ("id", "text", "context", "brief", "group", "work")} for r in rows]
+    write_rows(workplace / "texts.jsonl", texts)
+    words = ["score", "texts.jsonl", *judge, "--pool", "items.jsonl"]
+    for more in ([], ["--adapter", run]):
+        assert (scored := cqa(*words, *more)).exit_code == 0, scored.stderr
+    report = cqa("report", "--json")
+    assert report.exit_code == 0, report.stderr
+
+    merged = cqa("export", run, "merged", "--merge", "--json")
+    assert merged.exit_code == 0, merged.stderr
+    assert "no logit differs" in json.loads(merged.stdout)["merged"]
+    folder = workplace / "merged"
+    entry = header(folder)["model-index"][0]["results"]
+    metric = entry[0]["metrics"][0]
+    assert metric["type"] == "change_of_specific_gain_bits_per_token"
+    low, high = metric["confidence_interval"]
+    assert low <= metric["value"] <= high
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    ids = tokenizer("The kettle", return_tensors="pt").input_ids
+    assert not torch.allclose(model(ids).logits, base(ids).logits, atol=1e-3)
+    again = cqa("export", run, "merged")
+    assert again.exit_code == 2
+    assert "is there already" in again.stderr
+
+
+def test_a_merge_that_is_another_model_is_refused_and_leaves_nothing(
+    trained, workplace, monkeypatch
+):
+    from cqa import export
+    from cqa.errors import CqaError
+    from cqa.study import run_of
+    from cqa.training import merge
+
+    monkeypatch.setattr(merge, "TOLERANCE", -1.0)
+    with pytest.raises(CqaError, match="the merged model is another one"):
+        export.run(run_of(trained["id"]), workplace / "merged", merge=merge.merge)
+    assert not list(workplace.glob("merged*"))
