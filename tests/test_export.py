@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import yaml
-from conftest import write_rows
+from conftest import read_rows, write_rows
 
 
 @pytest.fixture
@@ -120,21 +120,20 @@ def test_specific_gain_on_the_development_side_is_that_of_the_scorer(
 
 
 def test_what_is_exported_loads_elsewhere_and_carries_the_results(
-    trained, cqa, benchmark, tiny_model, workplace
+    trained, cqa, benchmark, tiny_model, workplace, monkeypatch
 ):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from cqa.training import merge
 
     run = trained["id"]
     early = cqa("export", run, "early")
     assert early.exit_code == 0, early.stderr
     assert "model-index" not in header(workplace / "early")
     judge = ["--judge", str(tiny_model)]
-    items = benchmark.read_text().splitlines()
-    rows = [json.loads(line) for line in items]
-    for row in rows:
-        row.pop("redistribution")
-    texts = [{k: r[k] for k in ("id", "text", "context", "brief", "group", "work")} for r in rows]
+    kept = ("id", "text", "context", "brief", "group", "work")
+    texts = [{name: row[name] for name in kept} for row in read_rows(benchmark)]
     write_rows(workplace / "texts.jsonl", texts)
     words = ["score", "texts.jsonl", *judge, "--pool", "items.jsonl"]
     for more in ([], ["--adapter", run]):
@@ -160,16 +159,9 @@ def test_what_is_exported_loads_elsewhere_and_carries_the_results(
     assert again.exit_code == 2
     assert "is there already" in again.stderr
 
-
-def test_a_merge_that_is_another_model_is_refused_and_leaves_nothing(
-    trained, workplace, monkeypatch
-):
-    from cqa import export
-    from cqa.errors import CqaError
-    from cqa.study import run_of
-    from cqa.training import merge
-
+    # A merge that is another model is refused, and leaves nothing.
     monkeypatch.setattr(merge, "TOLERANCE", -1.0)
-    with pytest.raises(CqaError, match="the merged model is another one"):
-        export.run(run_of(trained["id"]), workplace / "merged", merge=merge.merge)
-    assert not list(workplace.glob("merged*"))
+    other = cqa("export", run, "other", "--merge")
+    assert other.exit_code == 1
+    assert "the merged model is another one" in other.stderr
+    assert not list(workplace.glob("other*"))
