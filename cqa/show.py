@@ -71,6 +71,7 @@ def run(run: Run, as_json: bool) -> None:
         print(f"spent of {record['budget'] or 'no limit'}:")  # noqa: T201
         if run.record["stage"] == "train":
             _lines(said.bill(spent, record.get("planned")))
+            _lines(said.side_effects(record.get("side_effects")))
         else:
             _facts(spent)
     if record["status"] != "done":

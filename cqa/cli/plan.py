@@ -18,6 +18,7 @@ def plan(
     keep: training.Keep = None,
     model: options.Model = "embedded",
     full: training.Full = False,
+    qlora: training.Qlora = False,
     epochs: training.Epochs = None,
     learning_rate: training.LearningRate = None,
     batch_size: training.BatchSize = None,
@@ -25,6 +26,7 @@ def plan(
     shuffled: training.Shuffled = False,
     forms: training.Forms = None,
     material: training.Material = None,
+    checkpoint: training.Checkpoint = None,
     seed: options.Seed = 0,
     devices: training.Devices = 1,
     as_json: options.Json = False,
@@ -36,6 +38,7 @@ def plan(
 
     asked = training.asked(context.params)
     say(training.said_of(asked.budget, asked.rates, devices))
+    say(training.settings_of(asked.config))
     found = stage.plan(
         asked.config,
         training.model(model),

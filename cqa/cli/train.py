@@ -22,6 +22,7 @@ def train(
     keep: training.Keep = None,
     model: options.Model = "embedded",
     full: training.Full = False,
+    qlora: training.Qlora = False,
     epochs: training.Epochs = None,
     learning_rate: training.LearningRate = None,
     batch_size: training.BatchSize = None,
@@ -29,6 +30,7 @@ def train(
     shuffled: training.Shuffled = False,
     forms: training.Forms = None,
     material: training.Material = None,
+    checkpoint: training.Checkpoint = None,
     seed: options.Seed = 0,
     devices: training.Devices = 1,
     dry_run: Annotated[
@@ -57,6 +59,7 @@ def train(
     first = several.rank() == 0
     if first:
         say(training.said_of(asked.budget, asked.rates, devices))
+        say(training.settings_of(asked.config))
     base, ingested = training.model(model), training.ingested(data)
     if dry_run:
         show.plan(

@@ -42,6 +42,16 @@ Keep = Annotated[
     typer.Option(help="Share of the budget kept for scoring and generation (default 0.1)."),
 ]
 Full = Annotated[bool, typer.Option("--full", help="All weights instead of a LoRA.")]
+Qlora = Annotated[
+    bool, typer.Option("--qlora", help="A LoRA on a base in 4 bits; cqa[qlora] and a CUDA GPU.")
+]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        help="Which epoch is the result: 'last epoch' (default), 'epoch 3', or development: the "
+        "one with the largest specific gain there."
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the data.")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per step.")]
@@ -72,10 +82,13 @@ class Asked:
 
 def asked(options: dict) -> Asked:
     """The settings behind the options of `cqa train`, as `context.params` has them."""
+    from cqa import quantisation
     from cqa.config import TrainConfig
     from cqa.training import budget as budgets
 
     batch_size, forms = options["batch_size"], options["forms"]
+    if options["qlora"]:
+        quantisation.four_bits()  # refuses where it cannot be
     given = {
         "method": "full" if options["full"] else None,
         "epochs": options["epochs"],
@@ -86,6 +99,8 @@ def asked(options: dict) -> Asked:
         "pairing": "shuffled" if options["shuffled"] else None,
         "forms": forms.replace(" ", "").split(",") if forms else None,
         "material": options["material"],
+        "dtype": "nf4" if options["qlora"] else None,
+        "checkpoint": options["checkpoint"],
     }
     known = _rates(options)
     if options["keep"] is not None and options["budget"] is None:
@@ -131,6 +146,16 @@ def said_of(budget: str | None, rates: Rates, devices: int) -> str:
     if devices > 1:
         return f"{said}; there is no GPU here, so each of {devices} processes counts as a device"
     return f"{said}; there is no GPU here, so this machine counts as one device"
+
+
+def settings_of(config: TrainConfig) -> str:
+    """Every setting with its value, first those of the flags."""
+    said: dict[str, list[str]] = {"flag": [], "default": []}
+    for name, origin in config.origins("flag").items():
+        value = getattr(config, name)
+        plain = "+".join(value) if isinstance(value, tuple) else value
+        said[origin].append(f"{name} {plain}")
+    return "; ".join(f"{origin}s: {', '.join(all_)}" for origin, all_ in said.items() if all_)
 
 
 def _rates(options: dict) -> Rates:

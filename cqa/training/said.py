@@ -37,6 +37,18 @@ def plan(planned: Fields) -> Iterator[tuple[str, str]]:
         yield "kept", f"{planned['kept_share']:.0%} of the budget, for scoring and generation"
 
 
+def side_effects(found: Fields | None) -> Iterator[tuple[str, str]]:
+    """(which texts, bits per byte before and after), from a training's `side_effects`."""
+    for genre, effect in (found or {}).items():
+        if isinstance(effect, Mapping):
+            yield (
+                f"neutral {genre}",
+                f"{effect['before']:.4f} bits per byte before, {effect['after']:.4f} after: "
+                f"{effect['change']:+.4f} (95 % interval {effect['change_low']:+.4f} to "
+                f"{effect['change_high']:+.4f})",
+            )
+
+
 def bill(spent: Fields, planned: Fields | None) -> Iterator[tuple[str, str]]:
     """(what, how much), from the `spent` section of a training, beside what was planned."""
     before = ""
