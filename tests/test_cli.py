@@ -20,7 +20,10 @@ from cqa import runs
 from cqa.cli import app
 from cqa.runs import Run, Spec
 
-COMMANDS = ("ingest", "plan", "train", "generate", "score", "report", "run", "table", "doctor")
+COMMANDS = (
+    *("ingest", "plan", "train", "generate", "score", "report"),
+    *("export", "run", "table", "doctor"),
+)
 
 HELPS = """
 import sys

@@ -4,9 +4,9 @@ python experiments/bench/train.py                       # the embedded model
 python experiments/bench/train.py --shape 7b            # Qwen2.5-7B's shape, random weights, a GPU
 
 Both train one model on the same rows with the same settings, each time in a process of its own and
-in turn, and must begin at the same loss (tests/test_training_speed.py shows that they end at the
-same weights under one schedule). What `cqa train` does afterwards (side effects, card) is no part of
-it.
+in turn, and must begin at the same loss; that they end at the same weights under one schedule is
+shown by tests/test_training_speed.py. What `cqa train` does afterwards (side effects, card) is no
+part of it.
 """
 
 # ruff: noqa: T201 - a script reports by printing
