@@ -11,7 +11,7 @@ from cqa.cli import options
 from cqa.cli.app import command
 
 
-@command("cqa export train-annotations-s0-1a2b3c4d5e ./my-adapter")
+@command("cqa export train-annotations-s0-1a2b3c4d5e my-adapter")
 def export(
     training: Annotated[str, typer.Argument(help="A train run, or the beginning of its id.")],
     folder: Annotated[Path, typer.Argument(help="Where to write; must not be there yet.")],
