@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cqa import runs, score
+from cqa import runs, score, train
 from cqa.analysis import pair
 from cqa.durations import Durations, said
 from cqa.stats import planning
@@ -16,6 +16,8 @@ from cqa.stats.works import by_work
 
 if TYPE_CHECKING:
     from cqa.study import Study
+    from cqa.training.estimate import Estimate
+    from cqa.training.rates import Rates
 
 ASSUMED_SD = 0.026
 """Bits per token between works: the spread of the accepted study on the embedded model (91 works,
@@ -44,6 +46,12 @@ class Foresight:
     """The chance of an inconclusive end if nothing changes."""
     inconclusive_at_smallest: float
     """If the change is `smallest_effect`."""
+    trainings: int
+    """Still to be done, those without a step left out."""
+    device_seconds: float
+    """Of these trainings, as `cqa plan` reckons for one of each arm."""
+    money: float | None
+    currency: str | None
     more_items: int | None
     """Items that would bring `inconclusive_at_0` down to a fifth, as many to a work as now; 0 where
     it is there already, None where no number would."""
@@ -52,8 +60,8 @@ class Foresight:
         """As JSON has it."""
         return asdict(self)
 
-    def told(self) -> list[str]:
-        """In words, a line a fact."""
+    def told(self) -> list[tuple[str, str]]:
+        """In words: (name, what is known)."""
         time = (
             f"about {said(self.seconds_left)} left, in one process"
             if self.seconds_left is not None
@@ -65,20 +73,33 @@ class Foresight:
             more = "no more items are needed for that"
         else:
             more = f"{self.more_items} more literary items would bring it down to 20 %"
+        money = (
+            f", {self.money:.2f} {self.currency}"
+            if self.money is not None
+            else "; no --price was given, so no money"
+        )
+        trainings = f"{self.trainings} to be done, {said(self.device_seconds)} of one device{money}"
         return [
-            f"steps              {self.steps}, of which {self.done} are done; {time}",
-            f"literary items     {self.items} of {self.works} works, under {self.seeds} seeds",
-            f"spread             {self.spread.work:.4f} bits per token between works"
-            f" ({self.spread_from})",
-            f"smallest effect    {self.smallest_effect:.4f} bits per token, found 4 times in 5",
-            f"inconclusive end   {self.inconclusive_at_0:.0%} if nothing changes (margin "
-            f"{self.margin:g}); {self.inconclusive_at_smallest:.0%} at the smallest effect",
-            f"                   {more}",
+            ("trainings", trainings),
+            ("steps", f"{self.steps}, of which {self.done} are done; {time}"),
+            ("literary items", f"{self.items} of {self.works} works, under {self.seeds} seeds"),
+            (
+                "spread",
+                f"{self.spread.work:.4f} bits per token between works ({self.spread_from})",
+            ),
+            ("smallest effect", f"{self.smallest_effect:.4f} bits per token, found 4 times in 5"),
+            (
+                "inconclusive end",
+                f"{self.inconclusive_at_0:.0%} if nothing changes (margin {self.margin:g}); "
+                f"{self.inconclusive_at_smallest:.0%} at the smallest effect",
+            ),
+            ("", more),
         ]
 
 
-def foresee(study: Study) -> Foresight:
+def foresee(study: Study, rates: Rates) -> Foresight:
     """Look ahead. Nothing is trained, scored or locked."""
+    estimates = _estimates(study, rates)
     experiment, excluded = study.experiment, study.experiment.analysis.exclude
     literary = [i for i in study.data.items if i.group == "literary" and i.id not in excluded]
     works, seeds = len({item.work for item in literary}), len(experiment.seeds)
@@ -103,6 +124,10 @@ def foresee(study: Study) -> Foresight:
         items=len(literary),
         works=works,
         seeds=seeds,
+        trainings=len(estimates),
+        device_seconds=sum(one.device_seconds for one in estimates),
+        money=None if None in (m := [one.money for one in estimates]) or not m else sum(m),
+        currency=estimates[0].currency if estimates else None,
         spread=spread,
         spread_from=source,
         smallest_effect=smallest,
@@ -111,6 +136,23 @@ def foresee(study: Study) -> Foresight:
         inconclusive_at_smallest=at_smallest,
         more_items=None if needed is None else max(0, round((needed - works) * per_work)),
     )
+
+
+def _estimates(study: Study, rates: Rates) -> list[Estimate]:
+    """One for each training still to be done; the seeds of an arm cost the same."""
+    todo = Counter(
+        step.arm for step in study.steps if step.kind == "train" and study.find(step) is None
+    )
+    found = []
+    for arm, times in todo.items():
+        config = study.experiment.train_config(study.arm(arm))
+        if config.method != "zero-step":
+            one = train.plan(
+                config, study.model, study.data,
+                budget=study.experiment.budget, rates=rates, root=study.root,
+            )  # fmt: skip
+            found += [one] * times
+    return found
 
 
 def _pilot(study: Study) -> tuple[planning.Spread, str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cqa.accept import Difference
     from cqa.config import Experiment
     from cqa.doctor import Check
+    from cqa.foresight import Foresight
     from cqa.probes import Treatment
     from cqa.runs import Run
     from cqa.schedule import Outcome
@@ -158,6 +159,14 @@ def plan(found: Estimate, as_json: bool) -> None:
         as_json_object(found.record())
         return
     _lines(said.plan(found.record()))
+
+
+def foresight(found: Foresight, as_json: bool) -> None:
+    """What an experiment would take, and what it can find."""
+    if as_json:
+        as_json_object(found.record())
+        return
+    _lines(found.told())
 
 
 def runs(found: Sequence[Run], as_json: bool) -> None:

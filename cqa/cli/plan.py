@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
-from cqa.cli import options, training
+from cqa.cli import options, training, wiring
 from cqa.cli.app import command
 
 
@@ -31,12 +33,22 @@ def plan(
     devices: training.Devices = 1,
     as_json: options.Json = False,
 ) -> None:
-    """What a training would take: steps, memory, time, energy, money. Nothing is spent."""
+    """What a training would take: steps, memory, time, energy, money. Nothing is spent.
+
+    Of an experiment file also what it can find: the smallest effect, the chance of an
+    inconclusive end, and how many more items would mend it.
+    """
     from cqa import ingest, show
     from cqa import train as stage
     from cqa.progress import say
 
     asked = training.asked(context.params)
+    if data is not None and data.endswith(".toml"):
+        from cqa.foresight import foresee
+
+        wiring.refuse_beside_experiment(context, "data", "price", "power")
+        show.foresight(foresee(wiring.study(Path(data)), asked.rates), as_json)
+        return
     say(training.said_of(asked.budget, asked.rates, devices))
     say(training.settings_of(asked.config))
     found = stage.plan(
