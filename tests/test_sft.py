@@ -22,7 +22,7 @@ def rows():
     return [Annotation(**annotation(number)) for number in range(6)]
 
 
-def job(tiny_model, rows, folder: Path, *, limits=None, config=None, seed=0, dev=()):
+def job(tiny_model, rows, folder: Path, *, limits=None, config=None, seed=0, dev=(), tell=None):
     """A training of 6 annotations in two forms: 12 rows, 3 steps of 4 rows an epoch."""
     from cqa import lm
     from cqa.training import sft
@@ -42,7 +42,11 @@ def job(tiny_model, rows, folder: Path, *, limits=None, config=None, seed=0, dev
         largest_step_tokens=sum(sorted((len(r.ids) for r in learn), reverse=True)[:4]),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    return sft.Job(model, tokenizer, learn, list(dev), config, seed, pace, folder, lambda *_: None)
+    return sft.Job(model, tokenizer, learn, list(dev), config, seed, pace, folder, tell or _silent)
+
+
+def _silent(done: int, total: int, note: str) -> None:
+    pass
 
 
 def weights(folder: Path) -> dict:

@@ -108,6 +108,12 @@ class Keeper(TrainerCallback):
         elif stop:
             self.stopped = control.should_save = control.should_training_stop = True
 
+    def on_epoch_end(self, args, state, control, **kwargs):
+        """The development side is only watched: it is not read where that would break a ceiling."""
+        (no_time,) = self._told([self._pace.seconds_left(self._elapsed()) < 0])
+        if no_time:
+            control.should_evaluate = False
+
     def on_save(self, args, state, control, **kwargs):
         """Drop what a stop left in the middle of an epoch, now that there is a later one."""
         self._count(state)

@@ -27,11 +27,13 @@ _PASS_OF_STEP = 0.5
 class _Gauge:
     """Something that every step uses up, in its own unit: seconds, watt-hours."""
 
-    first: tuple[int, float] | None = None
-    """(step, spent) after the first step of this attempt, which is slower than others."""
+    first: tuple[int, float, int] | None = None
+    """(step, spent, tokens) after the first step of this attempt, which is slower than others."""
     last: tuple[float, int] = (0.0, 0)
     slowest: float = 0.0
-    """Of one token, in the slowest step so far."""
+    """Of one token, in the slowest step so far; the first one counts until there is another."""
+    usual: float = 0.0
+    """Of one token, in the mean of the steps after the first."""
 
     def fitting(
         self, step: int, spent: float, tokens: int, left: float, largest: int, extra: float
@@ -43,13 +45,16 @@ class _Gauge:
         spent_before, tokens_before = self.last
         self.last = (spent, tokens)
         if self.first is None:
-            self.first = (step, spent)
+            self.first = (step, spent, tokens)
+            self.slowest = self.usual = spent / max(1, tokens)
             # One step is no pace; all it can show is that there is no time for a second one.
             of_one = _MARGIN * spent * max(1.0, largest / max(1, tokens))
             return 0 if left < of_one else None
         per_token = (spent - spent_before) / max(1, tokens - tokens_before)
-        self.slowest = max(self.slowest, per_token)
-        first_step, first_spent = self.first
+        second = step - self.first[0] == 1
+        self.slowest = per_token if second else max(self.slowest, per_token)
+        first_step, first_spent, first_tokens = self.first
+        self.usual = (spent - first_spent) / max(1, tokens - first_tokens)
         of_largest = _MARGIN * self.slowest * largest
         if step - first_step < _MEASURED and left > 3 * _MEASURED * of_largest:
             return None
@@ -154,8 +159,12 @@ class Pace:
             device=self.device_before + seconds * self.devices,
             devices=self.devices,
         )
-        closing = self._seconds.slowest * self.dev_tokens * _PASS_OF_STEP
-        return left - self.saving_seconds - closing
+        return left - self.saving_seconds - self.watching_seconds
+
+    @property
+    def watching_seconds(self) -> float:
+        """What it takes to read the development side once, as far as the pace is known."""
+        return _MARGIN * self._seconds.usual * self.dev_tokens * _PASS_OF_STEP
 
     def learning_rate_share(self, step: int, warmup_ratio: float) -> float:
         """Linear warm-up, then linear decay to 0 at the end of the plan; share of the peak."""
