@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cqa import quiet
+from cqa import paths, quiet
 
 quiet.libraries()
 
 REPOSITORY = Path(__file__).parent.parent
+NEUTRAL_TEXTS = paths.NEUTRAL_TEXTS
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_neutral_passages(tmp_path_factory):
+    """Trainings of tiny models, whose tokens are short, read three neutral passages and not all."""
+    folder = tmp_path_factory.mktemp("neutral")
+    for file in paths.shipped(NEUTRAL_TEXTS).glob("*.txt"):
+        few = file.read_text("utf-8").split("\n\n")[:3]
+        (folder / file.name).write_text("\n\n".join(few), "utf-8")
+    paths.NEUTRAL_TEXTS = str(folder)  # before cqa.training.side_effects takes it over
+    if taken := sys.modules.get("cqa.training.side_effects"):
+        taken.NEUTRAL_TEXTS = str(folder)
+    yield
+    paths.NEUTRAL_TEXTS = NEUTRAL_TEXTS
 
 
 @pytest.fixture(scope="session")
