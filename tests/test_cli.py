@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -65,17 +65,18 @@ def test_no_help_imports_a_heavy_library():
 
 
 def test_help_takes_less_than_half_a_second():
+    """Of processor time: what the machine does beside it is not the program's doing."""
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         shown = subprocess_python("-m", "cqa", "--help")
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert shown.returncode == 0
         assert "Commands" in shown.stdout
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if seconds[-1] < 0.5:
             return
-    # the best of five: what the machine does beside it is not the program's doing
-    pytest.fail(f"--help took {min(seconds):.2f} s")
+    pytest.fail(f"--help took {min(seconds):.2f} s of processor time")
 
 
 def test_the_list_of_commands_is_that_of_the_tests():
