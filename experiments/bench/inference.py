@@ -121,7 +121,7 @@ def null_of_a_study(base: str, tuned: str, repeats: int, out: Path) -> None:
     groups = {}
     for group in analysis.GROUPS:
         sides = [[s for s in side if s.group == group] for side in (one, two)]
-        paired = analysis.pair(*sides, PRIMARY)
+        paired = analysis.pair(*sides, quantity=PRIMARY)
         groups[group] = paired.delta, paired.works
     found = {
         f"sign flips, {name}": stats.calibrate_sign_flips(*data, seed=1, repeats=repeats)
