@@ -1,8 +1,9 @@
-"""Several processes at one scoring: the same command again, each with its share of the blocks.
+"""Several processes or machines at one scoring, each with its share of the blocks.
 
-`accelerate launch` starts the processes and gives each its number (and its GPU, where there are
-several). A process writes the blocks that are its own; which process wrote a block changes nothing
-in it, so the result does not depend on their number.
+On one machine `accelerate launch` starts the same command again and gives each its number (and its
+GPU, where there are several). A process writes the blocks that are its own; which process wrote a
+block changes nothing in it, so the result does not depend on their number. Machines that share a
+runs directory are told their share (`--shard 3/100`); the command without it joins what they wrote.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from cqa.errors import CqaError
+from cqa.errors import CqaError, UsageRefused
+from cqa.training.devices import launcher
 
 _WORKER = "CQA_SCORE_WORKER"
 
@@ -29,6 +31,14 @@ class Share:
         return block % self.processes == self.rank
 
 
+def shard(written: str) -> Share:
+    """A share as it is written for one job of an array, `3/100`: the third of a hundred."""
+    number, _, of = written.partition("/")
+    if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+        return Share(int(number) - 1, int(of))
+    raise UsageRefused(f"--shard {written!r}", next_step="number/of, for instance --shard 3/100")
+
+
 def task() -> str | None:
     """The id of the run that `launch` was asked to help with; None in any other process."""
     return os.environ.get(_WORKER)
@@ -43,14 +53,7 @@ def share() -> Share | None:
 
 def launch(processes: int, run_id: str) -> None:
     """Run this very command line in so many processes, for one of its runs, and wait for them."""
-    import torch
-
-    devices = torch.cuda.device_count()
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]
-    command += ["--dynamo_backend", "no", "--num_machines", "1"]
-    command += ["--num_processes", str(processes), "--main_process_port", "0"]
-    command += ["--multi_gpu"] if devices > 1 else ["--cpu"]
-    command += ["-m", "cqa", *sys.argv[1:]]
+    command = [*launcher(processes), "-m", "cqa", *sys.argv[1:]]
     threads = max(1, (os.cpu_count() or 1) // processes)
     environment = os.environ | {_WORKER: run_id, "OMP_NUM_THREADS": str(threads)}
     finished = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)

@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import items, read_rows, write_rows
 
+from cqa import parallel
+from cqa.errors import UsageRefused
 from cqa.parallel import Share
+from cqa.training.devices import launcher
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])
@@ -20,6 +23,44 @@ def test_every_block_belongs_to_exactly_one_share(processes):
     shares = [Share(rank, processes) for rank in range(processes)]
     for block in range(50):
         assert sum(share.has(block) for share in shares) == 1
+
+
+@pytest.mark.parametrize("written", ["0/3", "4/3", "3", "a/3", "1/0", "-1/3", "1/3/5", ""])
+def test_a_share_that_is_none_is_refused(written):
+    with pytest.raises(UsageRefused, match="--shard"):
+        parallel.shard(written)
+
+
+def test_shares_of_an_array_are_joined_to_what_one_process_writes(cqa, workplace, tiny_model):
+    rows = [row | {"id": f"{row['id']}-{copy}"} for copy in range(4) for row in items()]
+    kept = ("id", "context", "brief", "text", "foil", "work", "group")
+    write_rows(workplace / "many.jsonl", [{k: row[k] for k in kept} for row in rows])
+    asked = ["score", "many.jsonl", "--judge", str(tiny_model)]
+
+    assert cqa(*asked).exit_code == 0
+    (whole,) = (workplace / "runs").glob("score-*")
+    one = whole.rename(workplace / "one")
+
+    shared = cqa(*asked, "--shard", "2/2")
+    assert shared.exit_code == 0, shared.stderr
+    (begun,) = (workplace / "runs").glob("score-*")
+    assert begun == whole
+    assert [file.name for file in (begun / "blocks").glob("*.jsonl")] == ["000001.jsonl"]
+    assert not (begun / "run.json").exists()  # a share is no result
+    assert cqa(*asked).exit_code == 0  # block 0, which no share has written, is scored now
+    for name in ("scores.jsonl", "traces.parquet", "scores.parquet"):
+        assert (begun / name).read_bytes() == (one / name).read_bytes(), name
+    assert json.loads((begun / "run.json").read_text())["headline"]["blocks_found"] == 1
+    assert cqa(*asked, "--shard", "1/2").exit_code == 0  # what is joined is not begun again
+    assert not (begun / "blocks").exists()
+    assert cqa(*asked, "--shard", "1/2", "--noise-floor").exit_code == 2
+
+
+def test_the_launcher_starts_as_many_processes_as_it_is_asked_for(tmp_path):
+    code = "import os; open(os.environ['RANK'], 'w').write(os.environ['WORLD_SIZE'])"
+    (tmp_path / "who.py").write_text(code)
+    subprocess.run([*launcher(2), "-m", "who"], cwd=tmp_path, check=True, capture_output=True)
+    assert [(tmp_path / rank).read_text() for rank in ("0", "1")] == ["2", "2"]
 
 
 def test_two_processes_give_the_scores_of_one(workplace, tiny_model):

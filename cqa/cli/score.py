@@ -36,6 +36,10 @@ def score(
     processes: Annotated[
         int, typer.Option(min=1, help="Share the work: over GPUs, or over processes without.")
     ] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Score one share, 3/100; the same command without --shard joins them."),
+    ] = None,
     noise_floor: Annotated[
         bool, typer.Option("--noise-floor", help="Score a quarter again, otherwise batched.")
     ] = False,
@@ -50,14 +54,14 @@ def score(
 
     Everything is in bits; what a row does not carry is null, with the reason.
     """
-    from cqa import columns, parallel, show
+    from cqa import columns, parallel, runs, show
     from cqa import score as stage
     from cqa.conditions import pool_of
     from cqa.config import ScoreConfig
     from cqa.files import read_rows, sha256_of_rows
     from cqa.paths import BENCHMARK_ITEMS, shipped
     from cqa.probes import probed, treatments
-    from cqa.progress import progress
+    from cqa.progress import progress, say
     from cqa.texts import TextFile, as_texts
     from cqa.types import Item, Text
 
@@ -75,6 +79,12 @@ def score(
         raise UsageRefused("a file and --benchmark at once", next_step="leave one of them out")
     if out:
         columns.check(out)
+    piece = parallel.shard(shard) if shard else None
+    if piece and (out or noise_floor or processes > 1):
+        raise UsageRefused(
+            "--shard beside --out, --noise-floor or --processes: a share is no result",
+            next_step="leave them to the command without --shard, which joins the shares",
+        )
     given = {"mismatched": mismatched, "dtype": dtype, "noise_floor": noise_floor}
     config = wiring.settings(ScoreConfig, given)
     items = read_rows(shipped(BENCHMARK_ITEMS), Item)
@@ -103,6 +113,12 @@ def score(
             parents=marker.parents,
         )
         load = functools.partial(wiring.load, subject.model, subject.adapter, config.dtype)
+        if piece and runs.find(what):
+            continue
+        if piece:
+            with progress(f"score {marker.label}, share {shard}") as tell:
+                stage.score_share(what, config, texts, briefs, piece, load=load, tell=tell)
+            continue
         if share := parallel.share():
             if parallel.task() == what.id:
                 stage.score_share(
@@ -114,7 +130,9 @@ def score(
             scored.append(
                 stage.run(what, config, texts, briefs, load=load, tell=tell, help_scoring=helpers)
             )
-    if parallel.share():
+    if piece:
+        say(f"share {shard} is done; the same command without --shard joins the shares")
+    if piece or parallel.share():
         return
     if out:
         columns.write(scored, out)

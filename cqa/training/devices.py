@@ -27,19 +27,27 @@ def launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def launcher(processes: int, *, machine: int = 0, machines: int = 1, meet: str = "") -> list[str]:
+    """The beginning of a command that runs `-m MODULE ...` in so many processes.
+
+    On several machines each runs the same with its own number; they meet at host:port `meet`.
+    """
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", "--num_processes", str(processes)]
+    command += ["--num_machines", str(machines), "--machine_rank", str(machine)]
+    host, _, port = meet.rpartition(":")
+    command += ["--main_process_ip", host] if host else []
+    # With --cpu it would start one process whatever their number; it is torch that finds the GPUs.
+    return [*command, "--main_process_port", port or "0", "--multi_gpu"]
+
+
 def launch(devices: int) -> int:
     """Run this command line in so many processes and wait for them; their exit code, 0 or not.
 
     They are a session of their own, so that a Ctrl-C reaches each of them once: by way of this
     process and the launcher. The first one saves and writes the record; it also says what is wrong.
     """
-    import torch
-
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]
-    command += ["--dynamo_backend", "no", "--num_machines", "1"]
-    command += ["--num_processes", str(devices), "--main_process_port", "0"]
-    command += ["--multi_gpu"] if torch.cuda.device_count() >= devices else ["--cpu"]
-    command += ["-m", "cqa", *sys.argv[1:]]
+    command = [*launcher(devices), "-m", "cqa", *sys.argv[1:]]
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // devices))
     environment = os.environ | {"OMP_NUM_THREADS": threads}
     process = subprocess.Popen(
