@@ -18,7 +18,7 @@ help:
 	@echo "make reproduce   install, run the small study, show its results table"
 	@echo "make study       the embedded study in slices of MINUTES=55; repeat until it says that it is done"
 	@echo "make test        install, run the tests"
-	@echo "make accept      write the study's numbers to experiments/ (RESULTS.md, results.csv, [expected])"
+	@echo "make accept      write the small study's numbers to experiments/results/ and to its [expected]"
 	@echo "make check       lint"
 	@echo "make bench       speed and memory of the scorer beside minicons and lm-eval (about an hour)"
 

@@ -15,7 +15,7 @@ from cqa.reporting import markdown
 
 _HEADING = "[expected]"
 _NOTE = """\
-# The numbers of the last accepted run (`make accept` writes this section), and how far another
+# The numbers of the last accepted run (`cqa run --accept` renews them), and how far another
 # machine may be from them. Scores of a model that is not trained differ by rounding only; what was
 # trained differs with the processor and the number of threads.
 """
@@ -56,15 +56,20 @@ def compare(experiment: Experiment, reported: runs.Run) -> list[Difference]:
 
 
 def accept(path: Path, experiment: Experiment, reported: runs.Run) -> list[Path]:
-    """Write RESULTS.md and results.csv beside the experiment file, and its [expected] section.
+    """Write results/NAME.md and .csv beside the experiment file, and renew its [expected] section.
 
+    A file without that section gets none: a study of many hours is not repeated to be compared.
     [expected] is the last section of an experiment file; what stands before it is left as it is.
     """
     results = read_json(reported.file("report.json"))
-    report, table = path.parent / "RESULTS.md", path.parent / "results.csv"
+    folder = path.parent / "results"
+    report, table = folder / f"{path.stem}.md", folder / f"{path.stem}.csv"
+    folder.mkdir(exist_ok=True)
     write_text(report, _results_page(path, experiment, results, reported))
     copy(reported.file("results.csv"), table)
     written = path.read_text("utf-8")
+    if f"\n{_HEADING}" not in written:
+        return [report, table]
     kept = written[: _start_of_expected(written)].rstrip()
     write_text(path, f"{kept}\n\n{_expected_section(results['numbers'])}")
     return [report, table, path]
@@ -93,8 +98,8 @@ def _results_page(
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     return (
         f"# Results of {experiment.name}\n\n"
-        f"Written by `make accept` from `cqa run {path.parent.name}/{path.name}`, "
+        f"Written by `cqa run {path.parent.name}/{path.name} --accept`, "
         f"{record['ended'][:10]}, on {record['machine']['system']} "
         f"{record['machine']['processor']}, {record['machine']['cores']} cores; {versions}. "
-        "Every number is in `results.csv`.\n\n" + markdown.page(results)
+        f"Every number is in [{path.stem}.csv]({path.stem}.csv).\n\n" + markdown.page(results)
     )

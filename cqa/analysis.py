@@ -178,7 +178,7 @@ def compare(
     difference = selective = control = None
     if (factual := paired.get((primary, "factual"))) is not None:
         difference = stats.difference_of_differences(
-            literary.delta, literary.works, factual.delta, factual.works, seed=_SEED
+            literary.by_seed, literary.works, factual.by_seed, factual.works, seed=_SEED
         )
         selective = stats.selective(difference.interval)
         within = _interval(factual.by_seed, factual.works, level=0.9)

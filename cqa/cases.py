@@ -29,6 +29,10 @@ class Case:
     base_text_scores: Run | None = None
     tuned_texts: tuple[Run, ...] = ()
     tuned_text_scores: tuple[Run, ...] = ()
+    base_own_scores: Run | None = None
+    """Of the base's texts by the base; the fixed judge's where they are the same model."""
+    tuned_own_scores: tuple[Run | None, ...] = ()
+    """Of each tuned model's texts by itself; None where that is not done."""
     on: Literal["benchmark", "writing"] = "benchmark"
     """What `base_scores` and `tuned_scores` are of."""
 
@@ -38,5 +42,6 @@ class Case:
         found = (
             self.base_scores, *self.trained, *self.tuned_scores, self.base_texts,
             *self.tuned_texts, self.base_text_scores, *self.tuned_text_scores,
+            self.base_own_scores, *self.tuned_own_scores,
         )  # fmt: skip
         return tuple(run for run in found if run is not None)

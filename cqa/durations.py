@@ -50,7 +50,8 @@ class Durations:
             per_pass = self._seconds.get(("train", study.model.sha256))
             return statistics.median(per_pass) * self._passes(told) if per_pass else None
         model = study.judge if step.kind == "score-texts" else study.model
-        alike = self._seconds.get((step.kind, model.sha256))
+        kind = "score-texts" if step.kind == "score-own" else step.kind
+        alike = self._seconds.get((kind, model.sha256))
         return statistics.median(alike) if alike else None
 
     def left(self, steps: Iterable[Step], workers: int) -> float | None:

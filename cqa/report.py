@@ -85,7 +85,12 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
     """Report two score runs of the same texts; without names, the newest pair."""
     from cqa.study import latest, run_of
 
-    after = run_of(tuned) if tuned is not None else latest("score", _is_tuned)
+    def tuned_and_no_own_text(run: runs.Run) -> bool:
+        return _is_tuned(run) and not any(
+            one.startswith("generate-") for one in run.record["parents"]
+        )
+
+    after = run_of(tuned) if tuned is not None else latest("score", tuned_and_no_own_text)
     if after is None:
         raise UsageRefused(
             "no tuned model has been scored yet",
@@ -231,14 +236,21 @@ def _written(models: Sequence[Case]) -> list[Written]:
     first = next((one for one in models if one.base_texts and one.base_text_scores), None)
     if first is None:
         return []
-    subjects = [("base", first.base_texts, first.base_text_scores)] + [
-        (texts.record["label"], texts, scores)
+    subjects = [("base", first.base_texts, first.base_text_scores, first.base_own_scores)] + [
+        (texts.record["label"], texts, scores, own)
         for one in models
-        for texts, scores in zip(one.tuned_texts, one.tuned_text_scores, strict=True)
+        for texts, scores, own in zip(
+            one.tuned_texts, one.tuned_text_scores, one.tuned_own_scores, strict=True
+        )
     ]
     return [
-        Written(label, read_rows(texts.file("texts.jsonl"), Text), score.load_scores(scores))
-        for label, texts, scores in subjects
+        Written(
+            label,
+            read_rows(texts.file("texts.jsonl"), Text),
+            score.load_scores(scores),
+            score.load_scores(own) if own else (),
+        )
+        for label, texts, scores, own in subjects
     ]
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from cqa.config import ArmConfig, Experiment
 
-Kind = Literal["train", "score", "generate", "score-texts"]
-KINDS: tuple[Kind, ...] = ("train", "score", "generate", "score-texts")
+Kind = Literal["train", "score", "generate", "score-texts", "score-own"]
+"""`score-texts`: what a model wrote, by the fixed judge; `score-own`: by the very model."""
 BASE = "base"
 
 
@@ -39,7 +39,7 @@ class Step:
     def needs(self) -> tuple[Step, ...]:
         """The steps whose results this one reads, each after what it needs itself."""
         before: list[Step] = []
-        if self.kind == "score-texts":
+        if self.kind in ("score-texts", "score-own"):
             written = Step("generate", self.arm, self.seed)
             before += [*written.needs, written]
         elif self.kind != "train" and self.arm != BASE:
@@ -75,6 +75,12 @@ def steps_of(experiment: Experiment) -> list[Step]:
     writers += [(arm.name, seed) for arm in arms if arm.write for seed in experiment.seeds]
     for arm_name, seed in writers:
         ordered += [Step("generate", arm_name, seed), Step("score-texts", arm_name, seed)]
+    base_is_judge = experiment.judge == experiment.model
+    ordered += [
+        Step("score-own", arm_name, seed)
+        for arm_name, seed in writers
+        if not (arm_name == BASE and base_is_judge)
+    ]
     return ordered
 
 

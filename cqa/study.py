@@ -148,6 +148,7 @@ class Study:
         if not seeds or not (base := of(scored, name=BASE)):
             return None
         with_texts = [s for s in seeds if writes and of("score-texts", s)]
+        base_own = "score-own" if Step("score-own", BASE) in self.steps else "score-texts"
         config = self.experiment.train_config(arm)
         several = len(self.experiment.seeds) > 1
         named = Step("score", arm.name, None if several else seeds[0], epoch).label
@@ -164,6 +165,8 @@ class Study:
             base_text_scores=of("score-texts", name=BASE) if with_texts else None,
             tuned_texts=tuple(of("generate", seed) for seed in with_texts),
             tuned_text_scores=tuple(of("score-texts", seed) for seed in with_texts),
+            base_own_scores=of(base_own, name=BASE) if with_texts else None,
+            tuned_own_scores=tuple(of("score-own", seed) for seed in with_texts),
             on=self.experiment.analysis.on,
         )
 
@@ -176,12 +179,15 @@ class Study:
                 config, self.model, self.ingested,
                 seed=step.seed, budget=experiment.budget, label=step.label,
             )  # fmt: skip
-        if step.kind == "score-texts":
-            written = self._done[step.needs[-1]]
+        if step.kind in ("score-texts", "score-own"):
+            written, subject = self._done[step.needs[-1]], self._subject(step)
+            fixed = step.kind == "score-texts"
+            read = [written] if fixed else [self._done[need] for need in step.needs]
             return score.spec(
-                self._text_score_config, self.judge, None,
+                self._text_score_config, subject.model, subject.adapter_sha256,
                 data=written.record["outputs"]["texts.jsonl"], pool=self.pool,
-                label=f"texts-{step.label}", parents=[written.id],
+                label=f"{'texts' if fixed else 'own'}-{step.label}",
+                parents=[run.id for run in read],
             )  # fmt: skip
         subject = self._subject(step)
         parents = [self.ingested.id, *(self._done[need].id for need in step.needs)]
@@ -204,10 +210,10 @@ class Study:
                 what, config, self.model, self.data,
                 fit=self.fit, tell=tell, root=self.root, set_by="file",
             )  # fmt: skip
-        if step.kind == "score-texts":
+        if step.kind in ("score-texts", "score-own"):
             config = self._text_score_config
             texts = TextFile(self._done[step.needs[-1]].file("texts.jsonl"))
-            load = self._loader(model_ref.Subject(self.judge), config.dtype)
+            load = self._loader(self._subject(step), config.dtype)
             return score.run(what, config, texts, self.pool, load=load, tell=tell, root=self.root)
         if step.kind == "generate":
             load = self._loader(self._subject(step), experiment.generate.dtype)
@@ -229,6 +235,8 @@ class Study:
 
     def _subject(self, step: Step) -> model_ref.Subject:
         """The model that a step scores or writes with."""
+        if step.kind == "score-texts":
+            return model_ref.Subject(self.judge)
         if step.arm == BASE:
             return model_ref.Subject(self.model)
         trained = self._done[Step("train", step.arm, step.seed)]

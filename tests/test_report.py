@@ -259,7 +259,35 @@ def test_texts_of_models_are_compared_item_by_item_under_the_same_seeds(reported
         "fixed judge, which wrote it",  # the judge is the base model here, and that is said
         "fixed judge",
         "fixed judge",
+        "self-judged",
+        "self-judged",
+        "self-judged",
     ]
+    fixed, own = results["writing"][:3], results["writing"][3:]
+    assert [row["judge"].rsplit(" + ")[-1] for row in own[1:]] == [
+        "own-annotations-s0",
+        "own-shuffled-s0",
+    ]
+    gain = "gain_bits_per_token"
+    assert own[0][gain] == fixed[0][gain]  # the base's own marks are the judge's: the same model
+    scored = next(reported.parent.glob("score-own-shuffled-s0-*/scores.jsonl"))
+    rows = [json.loads(line) for line in scored.read_text("utf-8").splitlines()]
+    assert own[2][gain] == pytest.approx(sum(row["quantities"][gain] for row in rows) / len(rows))
+    assert own[2][gain] != fixed[2][gain]
+    # each change is from the base's marks of its own texts to the tuned model's of its own
+    for change in own[2]["changes"]:
+        names = change["quantity"], change["group"]
+        two, one = (
+            {
+                (row["item"], row["sample"]): row["quantities"][names[0]]
+                for line in path.read_text("utf-8").splitlines()
+                if (row := json.loads(line))["group"] == names[1]
+            }
+            for path in (scored, next(reported.parent.glob("score-texts-base-*/scores.jsonl")))
+        )
+        kept = [key for key in two if None not in (one[key], two[key])]
+        assert change["change"] == pytest.approx(sum(two[k] - one[k] for k in kept) / len(kept))
+    assert len(own[2]["changes"]) == 2
     style = {row["measure"]: row for row in results["style"] if row["model"] == "shuffled-s0"}
     assert set(style) == set(writing.MEASURES)
     assert (style["words"]["items"], style["words"]["works"]) == (12, 12)

@@ -605,6 +605,35 @@ def test_difference_when_only_one_group_has_spread_or_none():
     assert none.interval.reason.startswith("every work changed by the same amount")
 
 
+def test_from_five_seeds_on_the_difference_of_differences_speaks_of_new_seeds():
+    rng = np.random.default_rng(5)
+    work_a, work_b = singles(range(60), "a"), singles(range(50), "b")
+    a, b = rng.normal(0.0, 0.05, (5, 60)), rng.normal(0.0, 0.05, (5, 50))
+    own = np.array([0.4, -0.5, 0.9, 0.1, -0.2])[:, None]  # what a seed does to group a alone
+
+    def difference(of_a, of_b):
+        return stats.difference_of_differences(of_a, work_a, of_b, work_b, seed=0)
+
+    found = difference(a + own, b)
+    by_seed = (a + own).mean(axis=1) - b.mean(axis=1)
+    assert found.seed_means == pytest.approx(by_seed)
+    assert found.between_seed_sd == pytest.approx(by_seed.std(ddof=1))
+    # the works hardly vary, so that this is scipy's interval of the five differences
+    oracle = scipy_stats.bootstrap([by_seed], np.mean, method="BCa", rng=np.random.default_rng(1))
+    low, high = oracle.confidence_interval
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=0.05)
+    # what a seed does to both groups alike is no difference
+    alike, none = difference(a + own, b + own).interval, difference(a, b).interval
+    assert (alike.low, alike.high) == pytest.approx((none.low, none.high))
+    assert alike.high - alike.low < 0.1 * (found.interval.high - found.interval.low)
+    # with four, the interval is that of their mean
+    four = difference((a + own)[:4], b[:4])
+    assert four.interval == difference((a + own)[:4].mean(0), b[:4].mean(0)).interval
+    assert (four.crossed, found.crossed) == (False, True)
+    with pytest.raises(ValueError, match="4 seeds in a and 5 in b"):
+        difference(a[:4], b)
+
+
 # Equivalence
 
 

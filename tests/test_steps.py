@@ -39,12 +39,22 @@ def test_steps_are_arms_by_seeds_by_epochs_each_after_what_it_needs(steps):
     names = [step.name for step in steps]
     assert len(set(names)) == len(names)
     assert names[:3] == ["base/score", "annotations-s3/train", "annotations-s3/score"]
-    # 1 base, 3 arms x 2 seeds trained and scored, 2 early epochs x 2 seeds, 5 writers twice
-    assert len(names) == 1 + 12 + 4 + 10
+    # 1 base, 3 arms x 2 seeds trained and scored, 2 early epochs x 2 seeds, 5 writers twice; last,
+    # when all that decides is known, each tuned one marks its own texts (the base is the judge)
+    assert len(names) == 1 + 12 + 4 + 10 + 4
+    own = ["annotations-s3", "annotations-s4", "shuffled-s3", "shuffled-s4"]
+    assert names[-4:] == [f"{label}/score-own" for label in own]
     assert "curve-s4-e2/score" in names
     assert not any(name.startswith("curve") and "generate" in name for name in names)
     for at, step in enumerate(steps):
         assert all(need in steps[:at] for need in step.needs)
+
+
+def test_a_base_that_is_not_the_judge_marks_its_own_texts_too(workplace):
+    file = experiment(workplace, workplace)
+    file.write_text(file.read_text().replace(f'judge = "{workplace}"', 'judge = "embedded"'))
+    names = [step.name for step in steps_of(read_experiment(file))]
+    assert names[-3:] == ["base/score-own", "annotations-s0/score-own", "shuffled-s0/score-own"]
 
 
 def test_only_takes_what_it_names_and_what_that_needs(steps):

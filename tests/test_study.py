@@ -7,7 +7,10 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
 from conftest import experiment, read_rows
+
+from cqa.reporting import outputs
 
 
 def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
@@ -19,14 +22,17 @@ def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
     assert "specific gain on literary items" in first.stdout
     assert "nothing to compare with" in first.stdout
     runs = sorted((workplace / "runs").glob("*/run.json"))
-    # ingest, 3 scorings of the benchmark, 2 trainings, 3 times texts, 3 scorings of them, report
-    assert len(runs) == 13
-    before = {path: path.read_bytes() for path in runs}
+    # ingest, 3 scorings of the benchmark, 2 trainings, 3 times texts, 3 scorings of them, 2 by the
+    # models that wrote them, report
+    assert len(runs) == 15
+    before = {path: path.read_bytes() for path in [*runs, file]}
 
-    second = cqa("run", str(file))
+    # a file that expects nothing is left as it is, also when its results are accepted
+    second = cqa("run", str(file), "--accept")
     assert second.exit_code == 0
-    assert "nothing to do: all 13 stages" in second.stderr
-    assert {path: path.read_bytes() for path in runs} == before
+    assert "specific gain on literary items" in (workplace / "results/small.md").read_text()
+    assert "nothing to do: all 15 stages" in second.stderr
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_the_report_carries_the_same_numbers_in_every_format(
@@ -70,8 +76,8 @@ def test_expected_numbers_are_compared_and_accepted(cqa, workplace, tiny_model, 
     assert differs.exit_code == 1
     assert "base.literary.gain_bits_per_token: expected 99.0" in differs.stdout
     assert cqa("run", str(file), "--accept").exit_code == 0
-    assert (workplace / "RESULTS.md").exists()
-    assert (workplace / "results.csv").exists()
+    assert "specific gain on literary items" in (workplace / "results/small.md").read_text()
+    assert (workplace / "results/small.csv").exists()
     assert "99.0" not in file.read_text()
     agrees = cqa("run", str(file))
     assert agrees.exit_code == 0, agrees.stdout
@@ -114,33 +120,34 @@ def test_an_adapter_of_no_steps_scores_as_its_base_and_a_failure_leaves_the_othe
     cqa, workplace, tiny_model, batch, benchmark, monkeypatch
 ):
     # `lost` asks for more annotations than there are, and fails; with two processes or with one
-    file = experiment(workplace, tiny_model, epochs="1")
+    file = experiment(workplace, tiny_model)
     arms = (
         '[[arms]]\nname = "zero"\nmethod = "zero-step"\nwrite = false\n'
         '[[arms]]\nname = "lost"\nrows = 99\nwrite = false\n'
     )
     text = file.read_text().replace(
-        'name = "annotations"\n', 'name = "annotations"\nwrite = false\n'
+        'name = "annotations"\n', 'name = "annotations"\nwrite = false\ncurve = true\n'
     )
     text = text.replace('[[arms]]\nname = "shuffled"\npairing = "shuffled"\n', "")
     file.write_text(text.replace("[train]", arms + "[train]"))
     scored = ("run", str(file), "--only", "*/score")
     stopped = cqa(*scored, "--minutes", "0")
-    assert (stopped.exit_code, "0 of 7 steps are done" in stopped.stdout) == (4, True)
+    assert (stopped.exit_code, "0 of 8 steps are done" in stopped.stdout) == (4, True)
     found = cqa(*scored, "--workers", "2")
     assert found.exit_code == 1, found.output
     assert "missing lost-s0/train: rows = 99" in found.stdout
     assert "missing lost-s0/score: needs lost-s0/train, which failed" in found.stdout
-    assert "5 of 7 steps are done, 5 of them now" in found.stdout
-    base, zero, tuned = (
+    assert "6 of 8 steps are done, 6 of them now" in found.stdout
+    base, zero, half, tuned = (
         [
             row["quantities"]
-            for row in read_rows(next(workplace.glob(f"runs/score-{label}-*/scores.jsonl")))
+            for row in read_rows(next(workplace.glob(f"runs/score-{run}/scores.jsonl")))
         ]
-        for label in ("base", "zero-s0", "annotations-s0")
+        for label in ("base", "zero-s0", "annotations-s0-e1", "annotations-s0")
+        for run in [f"{label}-{'[0-9a-f]' * 10}"]
     )
     assert zero == base
-    assert tuned != base
+    assert base != half != tuned != base
     lock = json.loads((workplace / "small.lock.json").read_text())
     records = [json.loads(path.read_text()) for path in workplace.glob("runs/score-*/run.json")]
     assert all(record["started"] > lock["written"] for record in records)
@@ -156,3 +163,17 @@ def test_an_adapter_of_no_steps_scores_as_its_base_and_a_failure_leaves_the_othe
     assert results["kind"].startswith("confirmatory")
     zeros = next(model for model in results["models"] if model["arm"] == "zero")
     assert [row["change"] for row in zeros["primary"]] == [0.0, 0.0]
+
+    # the curve goes from the base over the first epoch's folder to the adapter of the last one
+    curve = [model for model in results["models"] if model["arm"] == "annotations"]
+    assert [(model["model"], model["after_epochs"]) for model in curve] == [
+        ("annotations-s0", 2),
+        ("annotations-s0-e1", 1),
+    ]
+    key = "specific_gain_bits_per_token"
+    literary = [half[n][key] - base[n][key] for n in range(6)]  # the first six items
+    assert curve[1]["primary"][0]["change"] == pytest.approx(sum(literary) / 6)
+    points = outputs._points(results["models"], "epoch")
+    drawn = sorted((p["x"], p["change"]) for p in points if p["group"] == "literary")
+    assert drawn == [(0, 0.0), *((n, curve[2 - n]["primary"][0]["change"]) for n in (1, 2))]
+    assert (Path(results["path"]) / "figures/curve-epoch.svg").is_file()

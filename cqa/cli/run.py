@@ -30,7 +30,9 @@ def run(
     ] = None,
     accept: Annotated[
         bool,
-        typer.Option("--accept", help="Write RESULTS.md, results.csv and [expected] beside it."),
+        typer.Option(
+            "--accept", help="Write results/NAME.md and .csv beside it; renew its [expected]."
+        ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:

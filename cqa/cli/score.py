@@ -68,7 +68,7 @@ def score(
     if experiment:
         wiring.refuse_beside_experiment(context)
         study = wiring.study(experiment)
-        scorings = [step for step in study.steps if step.kind in ("score", "score-texts")]
+        scorings = [step for step in study.steps if step.kind.startswith("score")]
         show.scores([study.do(step) for step in scorings], as_json)
         return
     if file is None and not (benchmark or probes):

@@ -156,8 +156,8 @@ def _style(row: Mapping[str, Any]) -> list[str]:
 
 def _changes_of_writing(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [
-        f"- texts of {change['model']}, {change['group']}: the judge's specific gain changed by "
-        f"{_change(change)}"
+        f"- texts of {change['model']}, {change['group']}, {row['marked']}: specific gain changed "
+        f"by {_change(change)}"
         for row in rows
         for change in row["changes"]
     ]

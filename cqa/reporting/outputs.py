@@ -96,7 +96,7 @@ def _figures(
     }
     for axis, said in _CURVES.items():
         along = _points(results["models"], axis)
-        if len({point["x"] for point in along}) > 1:
+        if len({point["x"] for point in along} - {0}) > 1:
             joined = axis != "device_seconds"
             picture = figures.curve(along, _AXES[axis], margin, joined=joined)
             drawn[f"curve-{axis}"] = (picture, said)
@@ -118,16 +118,24 @@ _AXES = {
 
 
 def _points(models: Sequence[Mapping[str, Any]], axis: str) -> list[dict[str, Any]]:
-    """The primary changes of the models that have a place on the axis."""
+    """The primary changes of the models that have a place on the axis.
+
+    Before its first epoch, and without annotations, a model is its base: the change is 0.
+    """
     if axis == "epoch":
-        along = [m for m in models if m.get("epoch") is not None]
+        followed = {m["arm"] for m in models if m.get("epoch") is not None}
+        along = [m for m in models if m.get("arm") in followed and m["after_epochs"] is not None]
+        of = "after_epochs"
     else:  # what an epoch alone has cost is not known
-        along = [m for m in models if m.get("epoch") is None and m.get(axis) is not None]
-    return [
-        {**row, "x": model[axis], "arm": model["arm"] if axis == "epoch" else "arms"}
+        along, of = [m for m in models if m.get("epoch") is None and m.get(axis) is not None], axis
+    points = [
+        {**row, "x": model[of], "arm": model["arm"] if axis == "epoch" else "arms"}
         for model in along
         for row in model["primary"]
     ]
+    origins = {} if axis == "device_seconds" else {(p["arm"], p["group"]): p for p in points}
+    zero = {"x": 0, "change": 0.0, "low": None, "high": None}
+    return [p | zero for p in origins.values()] + points
 
 
 def _is_share(row: Mapping[str, Any]) -> bool:

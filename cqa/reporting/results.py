@@ -31,7 +31,10 @@ def of(
         "lock": config.get("lock"),
         "missing": config.get("missing", {}),
         "analysis": {**settings, "sha256": sha256_of_value(dict(settings))},
-        "models": [_model(c, one) for c, one in zip(compared, cases, strict=True)],
+        "models": [
+            _model(c, one, settings.get("checkpoint"))
+            for c, one in zip(compared, cases, strict=True)
+        ],
         "against": [
             row(f"{compared[0].label} against {other.label}", change)
             for other, one in zip(compared[1:], cases[1:], strict=True)
@@ -84,13 +87,15 @@ def changes(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
     return [row(c.label, change) for c in compared for change in c.changes]
 
 
-def _model(comparison: Comparison, one: Case) -> dict[str, Any]:
+def _model(comparison: Comparison, one: Case, checkpoint: str | None) -> dict[str, Any]:
     spent = [run.record["spent"] for run in one.trained]
+    at_its_end = one.epoch is None and checkpoint == "last epoch" and spent
     return {
         "model": one.label,
         "arm": one.arm,
         "seeds": list(one.seeds),
         "epoch": one.epoch,
+        "after_epochs": max(each["epochs"] for each in spent) if at_its_end else one.epoch,
         "rows": one.rows,
         "runs": {
             "base": one.base_scores.id,
@@ -118,17 +123,25 @@ def _model(comparison: Comparison, one: Case) -> dict[str, Any]:
             name: analysis.said(interval) for name, interval in comparison.brackets.items()
         },
         "brackets": {name: asdict(value) for name, value in comparison.brackets.items()},
-        "difference_said": (
-            "literary − factual "
-            + analysis.said(comparison.difference.interval)
-            + f", p = {p_value(comparison.difference.test.p)}"
-            if comparison.difference
-            else "no factual group to compare with"
-        ),
+        "difference_said": _difference(comparison),
         "difference": asdict(comparison.difference) if comparison.difference else None,
         "selective": comparison.selective.holds if comparison.selective else None,
         "control_unmoved": comparison.control.holds if comparison.control else None,
     }
+
+
+def _difference(comparison: Comparison) -> str:
+    found = comparison.difference
+    if found is None:
+        return "no factual group to compare with"
+    seeds = "" if found.crossed else "these "
+    over = (
+        f", mean of {seeds}{len(found.seed_means)} seeds (SD between them "
+        f"{found.between_seed_sd:.4f})"
+        if found.between_seed_sd is not None
+        else ""
+    )
+    return f"literary − factual {analysis.said(found.interval)}{over}, p = {p_value(found.test.p)}"
 
 
 def _absent(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,15 +13,25 @@ from scipy import stats
 
 from cqa.stats.interval import Interval, Seed, bca, bootstrap_interval
 from cqa.stats.paired import Alternative, SignificanceTest, p_value
+from cqa.stats.seeds import SEEDS_FOR_CROSSING
 from cqa.stats.works import FloatArray, Works, by_work, no_spread, standard_error, too_few
 
 
 @dataclass(frozen=True)
 class DifferenceOfDifferences:
-    """How much more group a changed than group b: estimate with interval, and its own test."""
+    """How much more group a changed than group b: estimate with interval, and its own test.
+
+    With `crossed` the interval speaks about new works and new seeds; without, about new works for
+    these very seeds, and `between_seed_sd` (None for one seed) has to be read beside it. The test
+    is always one of the mean over these seeds.
+    """
 
     interval: Interval
     test: SignificanceTest
+    seed_means: tuple[float, ...] = ()
+    """The difference under each seed."""
+    between_seed_sd: float | None = None
+    crossed: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,18 +58,43 @@ def difference_of_differences(
     """Mean change of the items of a minus that of b, e.g. literary − factual.
 
     Interval: BCa, the works of each group resampled on their own (acceleration from the jackknife
-    over both groups: Efron & Tibshirani 1993, ch. 14). Test: the group labels are permuted over
-    works; the statistic is studentised, which keeps the test exact where the groups have one
+    over both groups: Efron & Tibshirani 1993, ch. 14); from 5 seeds on the seeds too, the same ones
+    for both groups, crossed with the works as in `over_seeds`. Test: the group labels are permuted
+    over works; the statistic is studentised, which keeps the test exact where the groups have one
     distribution, and valid for many works where only their means agree but not their spread
     (Janssen 1997; Chung & Romano 2013). A work in both groups would link them: neither is
     computed.
+
+    Parameters
+    ----------
+    delta_a, delta_b : shape (items,), or (seeds, items) with the same seeds in both.
+
+    Raises
+    ------
+    ValueError
+        Other seeds in a than in b, or what `by_work` refuses.
     """
-    a, b = by_work(delta_a, work_a), by_work(delta_b, work_b)
+    tables = [np.atleast_2d(np.asarray(delta, np.float64)) for delta in (delta_a, delta_b)]
+    if len(tables[0]) != len(tables[1]):
+        raise ValueError(f"{len(tables[0])} seeds in a and {len(tables[1])} in b")
+    a, b = (by_work(t.mean(axis=0), w) for t, w in zip(tables, (work_a, work_b), strict=True))
     rng = np.random.default_rng(seed)
     reason = _why_not_apart(a, b)
+    crossed = len(tables[0]) >= SEEDS_FOR_CROSSING
+    sums = [
+        np.array([by_work(row, works).sums for row in table]) if crossed else one.sums[None]
+        for table, works, one in zip(tables, (work_a, work_b), (a, b), strict=True)
+    ]
+    both = zip(*tables, strict=True) if a.items and b.items else ()
+    means = [float(row_a.mean() - row_b.mean()) for row_a, row_b in both]
     return DifferenceOfDifferences(
-        interval=_difference_interval(a, b, reason, level=level, resamples=resamples, rng=rng),
+        interval=_difference_interval(
+            a, b, sums, reason, level=level, resamples=resamples, rng=rng
+        ),
         test=_label_test(a, b, reason, alternative=alternative, resamples=resamples, rng=rng),
+        seed_means=tuple(means),
+        between_seed_sd=float(np.std(means, ddof=1)) if len(means) > 1 else None,
+        crossed=crossed,
     )
 
 
@@ -82,21 +117,36 @@ def _difference(a: Works, b: Works) -> float | None:
 
 
 def _difference_interval(
-    a: Works, b: Works, reason: str | None, *, level: float, resamples: int, rng: Seed
+    a: Works,
+    b: Works,
+    sums: Sequence[FloatArray],
+    reason: str | None,
+    *,
+    level: float,
+    resamples: int,
+    rng: Seed,
 ) -> Interval:
-    ends = None
+    """`sums` are those of the works of a and of b, shape (seeds, works); one seed is not drawn."""
+    ends, seeds = None, len(sums[0])
     if reason is None:
 
-        def difference(in_a: np.ndarray, in_b: np.ndarray, axis: int = -1) -> FloatArray:
-            mean_a = a.sums[in_a].sum(axis) / a.counts[in_a].sum(axis)
-            mean_b = b.sums[in_b].sum(axis) / b.counts[in_b].sum(axis)
-            return mean_a - mean_b
+        def mean(
+            group: Works, cells: FloatArray, drawn: np.ndarray, works: np.ndarray
+        ) -> FloatArray:
+            chosen = cells[drawn[..., :, None], works[..., None, :]].sum((-2, -1))
+            return chosen / (group.counts[works].sum(-1) * drawn.shape[-1])
 
-        sizes = [len(a), len(b)]
+        def difference(*chosen: np.ndarray, axis: int = -1) -> FloatArray:
+            *drawn, in_a, in_b = chosen
+            of = drawn[0] if drawn else np.zeros((*in_a.shape[:-1], 1), dtype=int)
+            return mean(a, sums[0], of, in_a) - mean(b, sums[1], of, in_b)
+
+        sizes = [*([seeds] if seeds > 1 else []), len(a), len(b)]
         ends = bca(sizes, difference, level=level, resamples=resamples, seed=rng)
         reason = None if ends else "the BCa correction is undefined for these data"
     low, high = ends or (None, None)
-    method = f"BCa bootstrap by work within each group, {resamples} resamples"
+    crossed = ", seeds crossed with works" if seeds > 1 else ""
+    method = f"BCa bootstrap by work within each group{crossed}, {resamples} resamples"
     works, items = len(a) + len(b), a.items + b.items
     return Interval(_difference(a, b), low, high, level, method, works, items, reason)
 
