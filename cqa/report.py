@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -16,10 +15,10 @@ from cqa import analysis, runs, score, writing
 from cqa.cases import Case
 from cqa.conditions import FILLER
 from cqa.errors import CqaError, DataRefused, UsageRefused
-from cqa.files import read_json, read_rows, sha256_of, sha256_of_rows
+from cqa.files import read_rows, sha256_of, sha256_of_rows
 from cqa.paths import BENCHMARK_ITEMS, shipped
 from cqa.probes import treatments
-from cqa.reporting import generated, heat, items, listing, outputs, results
+from cqa.reporting import generated, heat, items, outputs, results
 from cqa.reporting.generated import Written
 from cqa.reporting.items import Side, Tokens
 from cqa.score import PRIMARY
@@ -147,18 +146,6 @@ def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
     )
     case = Case(after.record["label"], before, (after,), (trained,) if trained else ())
     return _run(what, [case], [], _texts_of(after), None)
-
-
-def listed(conditions: Sequence[str], root: Path | None = None) -> pd.DataFrame:
-    """The models of all finished reports for which every condition holds, oldest report first.
-
-    `best` marks those that no other of them beats in price and effect.
-    """
-    made = [run for run in runs.all_runs(root) if run.done and run.record["stage"] == "report"]
-    made.sort(key=lambda run: run.record["started"])
-    reports = ((run.id, read_json(run.file("report.json"))) for run in made)
-    frame = listing.where(listing.table(reports), conditions)
-    return frame.assign(best=listing.best(frame))
 
 
 def _is_tuned(run: runs.Run) -> bool:
@@ -295,13 +282,13 @@ def _traces(run: runs.Run) -> list[dict[str, Any]]:
     path = run.file("traces.parquet")
     if not path.is_file():
         return []
-    table = pq.ParquetFile(path)
+    traces = pq.ParquetFile(path)
     columns = ["id", "condition", "parts", "start", "logprob_nats"]
-    if not set(columns) <= set(table.schema_arrow.names):  # scored before tokens had places
+    if not set(columns) <= set(traces.schema_arrow.names):  # scored before tokens had places
         return []
     condition = pc.field("condition")
     kept = ~(pc.starts_with(condition, "mismatch") | (condition == FILLER))
-    return table.read(columns).filter(kept).to_pylist()
+    return traces.read(columns).filter(kept).to_pylist()
 
 
 def _texts_of(scored: runs.Run) -> dict[str, Text]:

@@ -14,12 +14,11 @@ from rich.table import Table
 from cqa.files import copy, read_json, write_csv
 from cqa.paths import shown
 from cqa.progress import say
+from cqa.reporting.listing import COLUMNS
 from cqa.reporting.markdown import number, p_value
 from cqa.training import said
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cqa.accept import Difference
     from cqa.config import Experiment
     from cqa.doctor import Check
@@ -341,14 +340,19 @@ def failures(found: Outcome, as_json: bool) -> None:
         say("next: the same command tries again what failed")
 
 
-def reports(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
+def reports(
+    models: Sequence[Mapping[str, Any]], best: Sequence[bool], out: Path | None, as_json: bool
+) -> None:
     """The models of the reports, a line each; `*` where no other is as cheap and as good."""
+    rows = [{**row, "best": mark} for row, mark in zip(models, best, strict=True)]
     if out:
-        write_csv(out, frame)
+        import pandas as pd
+
+        write_csv(out, pd.DataFrame(rows, columns=[*COLUMNS, "best"]))
     if as_json:
-        as_json_object({"models": json.loads(frame.to_json(orient="records"))})
+        as_json_object({"models": rows})
         return
-    if frame.empty:
+    if not rows:
         print("no such report: cqa report, or cqa run experiments/reproduce.toml")  # noqa: T201
         return
     table = Table(box=None)
@@ -356,7 +360,7 @@ def reports(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for column in ("change", "95 % interval", "p", "device s", "best"):
         table.add_column(column, justify="right")
-    for row in frame.to_dict("records"):
+    for row in rows[-_MOST_MODELS:]:
         table.add_row(
             row["report"],
             row["model"],
@@ -369,6 +373,11 @@ def reports(frame: pd.DataFrame, out: Path | None, as_json: bool) -> None:
         )
     stdout().print(table)
     print("* nothing as cheap changed as much")  # noqa: T201
+    if len(rows) > _MOST_MODELS:
+        print(f"... and {len(rows) - _MOST_MODELS} of older reports (--out, --where)")  # noqa: T201
+
+
+_MOST_MODELS = 100
 
 
 def expected(experiment: Experiment, differing: Sequence[Difference], as_json: bool) -> None:
@@ -385,18 +394,15 @@ def expected(experiment: Experiment, differing: Sequence[Difference], as_json: b
         print(f"  {difference}")  # noqa: T201
 
 
-def table(frame: pd.DataFrame, last: int, as_json: bool) -> None:
-    """The newest runs of the results table."""
-    if as_json:
-        as_json_object({"runs": json.loads(frame.to_json(orient="records"))})
-        return
-    if frame.empty:
-        print("no runs yet: cqa run experiments/reproduce.toml")  # noqa: T201
+def table(newest: Sequence[Mapping[str, Any]], total: int, *, filtered: bool = False) -> None:
+    """The newest runs of the results table, which has so many of them."""
+    if not newest:
+        print("no such run" if filtered else "no runs yet: cqa run experiments/reproduce.toml")  # noqa: T201
         return
     shown_rows = Table(box=None)
     for column in ("started", "run", "status", "seconds", "seed", "result"):
         shown_rows.add_column(column, overflow="fold")
-    for row in frame.tail(last).to_dict("records"):
+    for row in newest:
         shown_rows.add_row(
             row["started"][:19],
             row["id"],
@@ -406,8 +412,8 @@ def table(frame: pd.DataFrame, last: int, as_json: bool) -> None:
             _result(row),
         )
     stdout().print(shown_rows)
-    if len(frame) > last:
-        print(f"... and {len(frame) - last} older runs (--last, --csv)")  # noqa: T201
+    if total > len(newest):
+        print(f"... and {total - len(newest)} older runs (--last, --csv)")  # noqa: T201
 
 
 def doctor(found: Sequence[Check], as_json: bool) -> None:

@@ -383,27 +383,21 @@ def report_of(*models) -> dict:
 
 
 def test_reports_are_filtered_and_the_best_at_each_price_is_marked():
-    frame = listing.table(
-        [
-            (
-                "report-a",
-                report_of(("cheap", "no worse", 10, 0.01), ("dear", "improved", 90, 0.05)),
-            ),
-            ("report-b", report_of(("waste", "worse", 95, -0.02), ("free", "improved", None, 0.9))),
-        ]
-    )
-    assert dict(zip(frame["model"], listing.best(frame), strict=True)) == {
+    one = report_of(("cheap", "no worse", 10, 0.01), ("dear", "improved", 90, 0.05))
+    two = report_of(("waste", "worse", 95, -0.02), ("free", "improved", None, 0.9))
+    rows = [*listing.rows("report-a", one), *listing.rows("report-b", two)]
+    assert dict(zip((row["model"] for row in rows), listing.best(rows), strict=True)) == {
         "cheap": True,
         "dear": True,
         "waste": False,
         "free": False,  # what it cost is not known
     }
-    found = listing.where(frame, ["verdict=improved", "device_seconds<100"])
-    assert found["model"].tolist() == ["dear"]
-    assert listing.where(frame, ["model~EA"])["model"].tolist() == ["cheap", "dear"]
+    found = listing.where(rows, ["verdict=improved", "device_seconds<100"])
+    assert [row["model"] for row in found] == ["dear"]
+    assert [row["model"] for row in listing.where(rows, ["model~EA"])] == ["cheap", "dear"]
     for wrong in ("colour=red", "change>much", "verdict"):
         with pytest.raises(UsageRefused, match="--where"):
-            listing.where(frame, [wrong])
+            listing.where(rows, [wrong])
 
 
 def test_a_figure_in_the_page_has_no_style_and_its_own_ids():

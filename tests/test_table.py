@@ -113,7 +113,7 @@ def test_an_index_damaged_anywhere_can_be_read_and_rebuilt(root):
         forget(root)
         (root / "index.sqlite").write_bytes(damaged)
         assert len(table.read(root)) >= 4, (start, length)
-        table.refresh(root, rebuild=True)
+        table.rebuild(root)
         assert same(table.read(root), before)
 
 
@@ -187,6 +187,37 @@ def test_the_command_shows_failures_and_exports_every_run(cqa, workplace, root):
     assert SCORE.id in newest.stdout
     assert INGEST.id not in newest.stdout
     assert "... and 3 older runs" in newest.stdout
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("status=failed", [replace(TRAIN, seed=8).id]),
+        ("label~NOTATIONS", [TRAIN.id, replace(TRAIN, seed=8).id]),
+        ("seed>7", [replace(TRAIN, seed=8).id]),
+        ("started<2020", []),
+    ],
+)
+def test_the_table_is_filtered(cqa, root, condition, found):
+    told = json.loads(cqa("table", "--where", condition, "--json").stdout)
+    assert [row["id"] for row in told["runs"]] == found
+    for wrong in ("colour=red", "seconds>much", "status", "1;DROP TABLE runs=1"):
+        assert cqa("table", "--where", wrong).exit_code == 2
+
+
+def test_an_index_that_cannot_be_written_is_read_with_what_it_lacks(root, monkeypatch):
+    before = table.read(root)
+    with runs.execute(replace(TRAIN, seed=9), root):
+        pass
+    with closing(sqlite3.connect(root / "index.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as a process that writes and writes
+        during = table.read(root)
+        shutil.rmtree(root / SCORE.id)
+        assert len(table.read(root)) == len(during) - 1
+    assert len(during) == len(before) + 1
+    forget(root)
+    (root / "index.sqlite").mkdir()  # can be neither opened nor deleted
+    assert len(table.read(root)) == len(before)
 
 
 def test_a_damaged_record_is_named_with_what_to_do(cqa, root):

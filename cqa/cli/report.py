@@ -53,16 +53,20 @@ def report(
     Two names compare any two scorings of the same items. With --list nothing is compared: every
     report there is gives a line for each of its models.
     """
-    from cqa import report as stage
     from cqa import show
 
     if listed or where:
+        from cqa import table
+        from cqa.reporting import listing
+
         if base or tuned or experiment or ratings or gate:
             raise UsageRefused(
                 "--list shows all reports and makes none", next_step="filter them with --where"
             )
-        show.reports(stage.listed(where or []), out, as_json)
+        found = listing.where(table.models_of_reports(), where or [])
+        show.reports(found, listing.best(found), out, as_json)
         return
+    from cqa import report as stage
 
     if ratings:
         show.validity(_rated(base, ratings), as_json)

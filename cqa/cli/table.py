@@ -17,6 +17,10 @@ def table(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Throw the index away and read every run again.")
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only runs such as status=failed, label~shuf, seconds>60."),
+    ] = None,
     last: Annotated[int, typer.Option(min=1, help="Show so many of the newest runs.")] = 30,
     as_json: options.Json = False,
 ) -> None:
@@ -26,7 +30,10 @@ def table(
     from cqa.progress import say
 
     if rebuild:
-        index.refresh(rebuild=True)
+        index.rebuild()
     if csv:
-        say(f"wrote {index.export_csv(csv)} runs to {csv}")
-    show.table(index.read(), last, as_json)
+        say(f"wrote {index.export_csv(csv, where=where or [])} runs to {csv}")
+    if as_json:
+        show.as_json_object({"runs": index.newest(-1, where or [])[0]})
+    else:
+        show.table(*index.newest(last, where or []), filtered=bool(where))

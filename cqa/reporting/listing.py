@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import pandas as pd
 
 from cqa.errors import UsageRefused
 
@@ -28,15 +27,18 @@ COLUMNS = (
     "rows",
     "kind",
 )
-_CONDITION = re.compile(r"\s*(?P<column>\w+)\s*(?P<sign>=|~|<|>)\s*(?P<value>.+?)\s*")
+CONDITION = re.compile(r"\s*(?P<column>\w+)\s*(?P<sign>=|~|<|>)\s*(?P<value>.+?)\s*")
+
+Row = Mapping[str, Any]
+"""One model of one report: a value or None for each of COLUMNS."""
 
 
-def table(reports: Iterable[tuple[str, Mapping[str, Any]]]) -> pd.DataFrame:
-    """One row for each model of each report (id, what stands in report.json).
+def rows(name: str, results: Mapping[str, Any]) -> list[Row]:
+    """A row for each model of a report (its id, what stands in report.json).
 
     Effects are those of the primary quantity on literary items.
     """
-    rows = [
+    found = [
         {
             "report": name,
             "verdict": model["word"],
@@ -46,58 +48,69 @@ def table(reports: Iterable[tuple[str, Mapping[str, Any]]]) -> pd.DataFrame:
             **{key: model[key] for key in ("model", "epoch", "rows")},
             **{key: model["primary"][0][key] for key in _OF_PRIMARY},
         }
-        for name, results in reports
         for model in results["models"]
         if model["primary"] and model["primary"][0]["group"] == "literary"
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return [{column: row[column] for column in COLUMNS} for row in found]
 
 
 _OF_PRIMARY = ("items", "works", "base", "tuned", "change", "low", "high", "p")
 
 
-def where(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+def where(found: Sequence[Row], conditions: Sequence[str]) -> list[Row]:
     """The rows for which every condition holds: `verdict=improved`, `model~shuf`, `change>0.01`."""
+    found = list(found)
     for condition in conditions:
-        found = _CONDITION.fullmatch(condition)
-        if found is None or found["column"] not in frame.columns:
+        told = CONDITION.fullmatch(condition)
+        if told is None or told["column"] not in COLUMNS:
             raise UsageRefused(
                 f"--where {condition!r}: no such condition",
                 next_step=f"COLUMN and =, ~ (contains), < or >; one of {', '.join(COLUMNS)}",
             )
-        frame = frame[_holds(frame[found["column"]], found["sign"], found["value"], condition)]
-    return frame
+        column, sign, value = told["column"], told["sign"], told["value"]
+        bound = number(value, condition) if sign in "<>" else 0.0
+        found = [row for row in found if _holds(row[column], sign, value, bound)]
+    return found
 
 
-def _holds(cells: pd.Series, sign: str, value: str, condition: str) -> pd.Series:
-    if sign == "~":
-        return cells.astype(str).str.contains(value, regex=False, case=False)
-    if sign == "=":
-        return cells.map(lambda cell: _same(cell, value))
+def number(value: str, condition: str) -> float:
+    """What stands after < or >."""
     try:
-        bound = float(value)
+        return float(value)
     except ValueError:
         raise UsageRefused(
             f"--where {condition!r}: {value!r} is no number", next_step="write = or ~ for words"
         ) from None
-    numbers = pd.to_numeric(cells, errors="coerce")
-    return numbers < bound if sign == "<" else numbers > bound
+
+
+def _holds(cell: Any, sign: str, value: str, bound: float) -> bool:
+    if sign == "~":
+        return value.casefold() in str(cell).casefold()
+    if sign == "=":
+        return _same(cell, value)
+    if not isinstance(cell, int | float):
+        return False
+    return cell < bound if sign == "<" else cell > bound
 
 
 def _same(cell: Any, value: str) -> bool:
-    if isinstance(cell, str) or not pd.notna(cell):
+    if not isinstance(cell, int | float):
         return cell == value
     try:
         return float(cell) == float(value)
     except ValueError:
-        return str(cell).casefold() == value.casefold()
+        return False
 
 
-def best(frame: pd.DataFrame) -> list[bool]:
+def best(found: Sequence[Row]) -> list[bool]:
     """For each row whether no other is as cheap and as good, and better in one of the two."""
-    price, change = (pd.to_numeric(frame[name]) for name in ("device_seconds", "change"))
-    marks = []
-    for cost, effect in zip(price, change, strict=True):
-        beaten = (price <= cost) & (change >= effect) & ((price < cost) | (change > effect))
-        marks.append(bool(pd.notna(cost) and pd.notna(effect) and not beaten.any()))
-    return marks
+    prices: dict[float, list[float]] = defaultdict(list)
+    for row in found:
+        if row["device_seconds"] is not None and row["change"] is not None:
+            prices[row["device_seconds"]].append(row["change"])
+    winners, ahead = set(), float("-inf")
+    for price in sorted(prices):
+        if (top := max(prices[price])) > ahead:
+            winners.add((price, top))
+            ahead = top
+    return [(row["device_seconds"], row["change"]) in winners for row in found]
