@@ -12,12 +12,15 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help reproduce study accept test check bench
+.PHONY: help reproduce study accept test test-slurm test-wheel check docs bench
 
 help:
 	@echo "make reproduce   install, run the small study, show its results table"
 	@echo "make study       the embedded study in slices of MINUTES=55; repeat until it says that it is done"
 	@echo "make test        install, run the tests"
+	@echo "make test-slurm  the study as jobs of a real Slurm on this machine (root, slurm-wlm, munge)"
+	@echo "make test-wheel  the wheel in a fresh environment and an empty directory"
+	@echo "make docs        write the pages of docs/ that come from the code"
 	@echo "make accept      write the small study's numbers to experiments/results/ and to its [expected]"
 	@echo "make check       lint"
 	@echo "make bench       speed and memory of the scorer beside minicons and lm-eval (about an hour)"
@@ -38,6 +41,15 @@ accept: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test-slurm: $(VENV)/.installed-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -x tests/slurm/on_slurm.py
+
+test-wheel:
+	@PYTHON="$(PYTHON)" PIP_ARGS="$(PIP_ARGS)" tests/wheel.sh
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python docs/generate.py
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

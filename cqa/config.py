@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from cqa import materials
 from cqa.errors import DataRefused, Problem, UsageRefused
 from cqa.files import explain
 from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
@@ -19,7 +20,16 @@ Dtype = Literal["float32", "bfloat16", "float64", "nf4"]
 Checkpoint = Annotated[str, Field(pattern=r"^(last epoch|epoch [1-9][0-9]*|development)$")]
 Form = Literal["generation", "appreciation", "rewrite", "reasoning", "dialogue"]
 Pairing = Literal["true", "shuffled"]
-Material = Literal["annotations", "continuation", "generic"]
+
+
+def _known_material(name: str) -> str:
+    if name not in materials.names():
+        raise ValueError(f"one of {', '.join(materials.names())}, got {name!r}")
+    return name
+
+
+Material = Annotated[str, AfterValidator(_known_material)]
+"""`annotations`, or a placebo of materials.py."""
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Forms = Annotated[tuple[Form, ...], Field(min_length=1)]

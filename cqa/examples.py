@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from cqa import problems, render
+from cqa import render
 from cqa.conditions import Tokenizer
 from cqa.config import Form, Material, Pairing
 from cqa.errors import DataRefused
+from cqa.materials import MATERIALS
 from cqa.types import Annotation, Dialogue
 
 ALL_FORMS: tuple[Form, ...] = get_args(Form)
@@ -57,9 +58,7 @@ def examples(
 
     With shuffled pairing each passage meets the brief, reasoning and dialogue of a record of
     another work, so that everything is as in the true data but the match. The other materials are
-    placebos of as many examples: `continuation` has the contexts and passages without briefs or
-    judgements, `generic` has worked problems about nothing literary, each as long as the example
-    it stands for.
+    placebos of as many examples, see materials.py.
     """
     judges = annotations if pairing == "true" else shuffled(annotations, seed)
     made = []
@@ -67,12 +66,10 @@ def examples(
         for form in ALL_FORMS:
             if form in forms:
                 made.append(_example(form, record, judge, dialogues or {}))
-    if material == "continuation":
-        of = {record.id: record for record in annotations}
-        return [_continuation(example, of[example.id]) for example in made]
-    if material == "generic":
-        return [_generic(example, seed) for example in made]
-    return made
+    if material == "annotations":
+        return made
+    of = {record.id: record for record in annotations}
+    return [MATERIALS[material](example, of[example.id], seed) for example in made]
 
 
 def _example(
@@ -90,18 +87,6 @@ def _example(
         return Example(record.id, form, preface, (context, passage, render.DIALOGUE_CUE), learned)
     learned = judgement(judge) if form == "appreciation" else commentary(judge)
     return Example(record.id, form, preface, (context, passage, render.JUDGEMENT_CUE), learned)
-
-
-def _continuation(like: Example, record: Annotation) -> Example:
-    context, passage = render.join(record.context, record.passage)
-    return Example(like.id, like.form, "", (context,), passage)
-
-
-def _generic(like: Example, seed: int) -> Example:
-    length = sum(len(part.split()) for part in (like.preface, *like.given, like.learned))
-    learned = len(like.learned.split())
-    problem, solution = problems.worked(f"{seed}:{like.id}:{like.form}", length - learned, learned)
-    return Example(like.id, like.form, "", (problem, render.SOLUTION_CUE), solution)
 
 
 def judgement(annotation: Annotation) -> str:

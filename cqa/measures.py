@@ -9,9 +9,10 @@ over the text's own tokens, characters and UTF-8 bytes.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,23 @@ class Size:
             ("_bits_per_character", self.characters),
             ("_bits_per_byte", self.utf8_bytes),
         ]
+
+
+Measure = Callable[..., float]
+MEASURES: dict[str, Measure] = {}
+"""Quantities that are one function, by its name."""
+
+
+def measure(of: Measure) -> Measure:
+    """Enter a function as a quantity, which then stands in every score and table.
+
+    Its parameters say what it needs: `without` and `given`, the trace without the brief and with
+    it; `mismatched`, the traces with other briefs; `foil_without`, `foil_given`; `size`. A text
+    that lacks one of them has null, with the reason. Its docstring is its definition: formula,
+    unit, source.
+    """
+    MEASURES[of.__name__] = of
+    return of
 
 
 def bits(nats: Array | float) -> Array | float:
@@ -107,6 +125,7 @@ def synergy(value: Mapping[frozenset[str], float], players: Sequence[str], fille
     return value[frozenset(players)] - singles + (len(players) - 1) * filler
 
 
+@measure
 def nce_bits(given: Trace, mismatched: Sequence[Trace]) -> float:
     """log2(K+1) + log2 softmax_y over the K+1 briefs of log p(x|y_j,c); at most log2(K+1).
 
@@ -118,6 +137,7 @@ def nce_bits(given: Trace, mismatched: Sequence[Trace]) -> float:
     return math.log2(len(loglik)) + float(bits(log_softmax))
 
 
+@measure
 def match_rank(given: Trace, mismatched: Sequence[Trace]) -> float:
     """Rank of the true brief among K+1 by log p(x|y_j,c): 1 is best, ties get the mean rank."""
     own = float(np.sum(given.logprob_nats))
@@ -179,7 +199,34 @@ def quantities(seen: Evidence) -> tuple[dict[str, float | None], dict[str, str]]
     if seen.full is None or FOIL_FULL not in seen.traces:
         reason = seen.reasons.get("foil") or seen.reasons["brief"]
         why |= dict.fromkeys(_NEEDS_FOIL, reason)
+    has = _at_hand(seen)
+    for name, of in MEASURES.items():
+        needs = inspect.signature(of).parameters
+        missing = [need for need in needs if need not in has]
+        if missing:
+            why[name] = seen.reasons.get(_REASON[missing[-1]]) or seen.reasons["brief"]
+        else:
+            found[name] = of(**{need: has[need] for need in needs})
     return {name: found.get(name) for name in ALL}, why
+
+
+_REASON = {"given": "brief", "mismatched": "mismatch", "foil_without": "foil", "foil_given": "foil"}
+
+
+def _at_hand(seen: Evidence) -> dict[str, Trace | Sequence[Trace] | Size]:
+    """What a measure can ask for and this text has."""
+    has: dict[str, Trace | Sequence[Trace] | Size] = {
+        "without": seen.traces[NONE],
+        "size": seen.size,
+    }
+    if seen.full is None:
+        return has
+    has["given"] = seen.traces[seen.full]
+    if seen.mismatched:
+        has["mismatched"] = [seen.traces[name] for name in seen.mismatched]
+    if FOIL_FULL in seen.traces:
+        has |= {"foil_without": seen.traces[FOIL_NONE], "foil_given": seen.traces[FOIL_FULL]}
+    return has
 
 
 def _brief_terms(
@@ -221,8 +268,6 @@ def _brief_terms(
     others = [seen.traces[name] for name in seen.mismatched]
     if others:
         _with_sizes(found, "specific_gain", specific_gain(full, others), size)
-        found["nce_bits"] = nce_bits(full, others)
-        found["match_rank"] = match_rank(full, others)
     if FOIL_FULL in seen.traces and seen.foil_size is not None:
         foil = gain(seen.traces[FOIL_NONE], seen.traces[FOIL_FULL])
         found["contrast"] = total - foil
@@ -272,7 +317,7 @@ _PHI = [name for part in PARTS for name in (f"phi_{part}", f"phi_{part}_over_fil
 _NOVEL_GAIN = ["novel_gain", "novel_gain_bits_per_token"]
 _NOVEL_SPECIFIC = ["novel_specific_gain", "novel_specific_gain_bits_per_token"]
 _NOVEL = [*_NOVEL_GAIN, *_NOVEL_SPECIFIC]
-_NEEDS_MISMATCH = [*_sized("specific_gain"), "nce_bits", "match_rank", *_NOVEL_SPECIFIC]
+_NEEDS_MISMATCH = [*_sized("specific_gain"), *_NOVEL_SPECIFIC]
 _NEEDS_FOIL = _sized("contrast")
 _NEEDS_BRIEF = [
     *_sized("residual", "gain"),
@@ -280,5 +325,23 @@ _NEEDS_BRIEF = [
     *_sized("filler_gain", "entropy_gain", "synergy", *_PHI),
     *_NOVEL_GAIN,
 ]
-ALL = [*_sized("surprise"), *_NEEDS_BRIEF, *_NEEDS_MISMATCH, *_NEEDS_FOIL]
+ALL = [*_sized("surprise"), *_NEEDS_BRIEF, *_NEEDS_MISMATCH, *_NEEDS_FOIL, *MEASURES]
 """The name of every quantity, in the order in which they are shown."""
+
+DERIVED = {
+    "surprise": "Σ_t −log2 p(x_t|c,x_<t), in bits: the text without the brief.",
+    "residual": "Σ_t −log2 p(x_t|y,c,x_<t), in bits: what is left of the surprise with the brief.",
+    "gain_share": "gain / surprise, without unit; null where there is no surprise.",
+    "filler_gain": "The gain from a preface that says nothing about the text, in bits.",
+    "novel_gain": "The gain of those tokens whose word does not occur in the brief, in bits.",
+    "novel_specific_gain": "The specific gain of the same tokens, in bits.",
+    "contrast": "The gain of the text minus the gain of its foil from the same brief, in bits.",
+} | {
+    name: definition
+    for part in PARTS
+    for name, definition in (
+        (f"phi_{part}", f"The Shapley value of the brief's {part} in the gain, in bits."),
+        (f"phi_{part}_over_filler", f"phi_{part} minus an equal share of filler_gain, in bits."),
+    )
+}
+"""What has no function of its own -> its definition."""

@@ -60,6 +60,7 @@ def spec(
         code=runs.code_hash(
             "render.py",
             "examples.py",
+            "materials.py",
             "selection.py",
             "problems.py",
             "lm.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,11 +22,33 @@ def run(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0, help="Begin nothing that would not be over by then; repeat to go on."),
+        typer.Option(
+            min=0,
+            help="Begin nothing that would not be over by then; repeat to go on. With --on, the "
+            "time of one job (default 240): then it saves its work and is queued again.",
+        ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes (default: 2 where there is no GPU but memory)."),
+        typer.Option(
+            min=1,
+            help="Processes (default: 2 where there is no GPU but memory); with --on, jobs.",
+        ),
+    ] = None,
+    on: Annotated[
+        Literal["slurm", "local", "sky"] | None,
+        typer.Option(
+            help="Arms and seeds as jobs of Slurm, or of this machine by the same path "
+            "(cqa[cluster]); sky prints a SkyPilot task file."
+        ),
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="With --on: nodes of each training.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="With --on: GPUs (or CPU processes) of a training, a node.")
+    ] = 1,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(help="With --on slurm: an option of sbatch, partition=gpu. May be repeated."),
     ] = None,
     accept: Annotated[
         bool,
@@ -47,8 +69,19 @@ def run(
 
     study = wiring.study(file)
     steps = schedule.chosen(study.steps, only or [])
-    again = functools.partial(wiring.study, file)
-    outcome = wiring.carry_out(study, steps, again, minutes=minutes, workers=workers)
+    if on == "sky":
+        wiring.refuse_unless_on(on, nodes, 1, sbatch)
+        from cqa.cluster import sky
+
+        typer.echo(sky.task(file, study.experiment.name, steps, devices), nl=False)
+        return
+    if on:
+        asked = {"nodes": nodes, "devices": devices, "minutes": minutes, "at_once": workers}
+        outcome = wiring.carry_out_on(on, file, study, steps, sbatch or [], asked)
+    else:
+        wiring.refuse_unless_on(on, nodes, devices, sbatch)
+        again = functools.partial(wiring.study, file)
+        outcome = wiring.carry_out(study, steps, again, minutes=minutes, workers=workers)
     if only or outcome.left:
         show.outcome(outcome, as_json)
         if outcome.failed or outcome.left:

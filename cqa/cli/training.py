@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -64,8 +64,11 @@ Forms = Annotated[
     typer.Option(help="Comma-separated: generation, appreciation, rewrite, reasoning, dialogue."),
 ]
 Material = Annotated[
-    Literal["annotations", "continuation", "generic"] | None,
-    typer.Option(help="What is trained on: the annotations, or a placebo as long as they."),
+    str | None,
+    typer.Option(
+        help="What is trained on: annotations (default), or a placebo as long as they: "
+        "continuation, generic."
+    ),
 ]
 Devices = Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) that train together.")]
 

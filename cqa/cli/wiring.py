@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,10 +45,15 @@ def fit(job):
 
 
 def study(path: Path) -> Study:
-    """The study of an experiment file."""
+    """The study of an experiment file; of a shipped one where there is none of that name here."""
     from cqa.config import read_experiment
+    from cqa.paths import shipped
     from cqa.study import Study
 
+    if not path.exists():
+        with suppress(DataRefused):
+            # Nothing is written beside it: the lock then lies below the runs directory.
+            return Study(read_experiment(shipped(path.as_posix())), load, fit)
     return Study(read_experiment(path), load, fit, file=path)
 
 
@@ -80,6 +86,44 @@ def carry_out(
 
     with Processes(workers, again) as hands:
         return schedule.carry_out(study, steps, hands, seconds=seconds)
+
+
+def carry_out_on(
+    on: str,
+    file: Path,
+    study: Study,
+    steps: Sequence[Step],
+    sbatch: Sequence[str],
+    asked: dict[str, Any],
+) -> Outcome:
+    """Do these steps of the study of `file` as jobs: of Slurm, or of this machine."""
+    try:
+        from cqa.cluster import carry, places
+    except ModuleNotFoundError as missing:
+        if missing.name != "submitit":
+            raise
+        raise UsageRefused(
+            f"--on {on} needs submitit", next_step="pip install 'cqa[cluster]'"
+        ) from None
+    from cqa.paths import runs_root
+
+    refuse_unless_on(on, asked["nodes"] if on == "local" else 1, 1, sbatch)
+    folder = runs_root() / "cluster" / study.lock_path().name.partition(".")[0]
+    request = places.Request(file, folder, sbatch=places.sbatch_options(sbatch), **asked)
+    return carry.carry_out(study, steps, request, on)
+
+
+def refuse_unless_on(
+    on: str | None, nodes: int, devices: int, sbatch: Sequence[str] | None
+) -> None:
+    """Options that mean something on a cluster only would be ignored in silence elsewhere."""
+    given = {"--nodes": nodes > 1, "--devices": devices > 1, "--sbatch": sbatch and on != "slurm"}
+    for option, typed in given.items():
+        if typed:
+            where = f"--on {on}" if on else "no --on"
+            raise UsageRefused(
+                f"{option} with {where}", next_step=f"leave {option} out, or say --on slurm"
+            )
 
 
 def shipped_sources() -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,32 +18,50 @@ from cqa.importers.speakers import mapping
 from cqa.importers.transcript import has_speakers
 from cqa.paths import shown
 
+_Reader = Callable[[Mapping[str, Any], Place, Mapping[str, str]], Draft]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A format whose files are JSON records."""
+
+    about: str
+    fits: Callable[[Mapping[str, Any]], bool]
+    """Whether a record is of it; asked in the order of RECORDS."""
+    read: _Reader
+    """(record, its place, known speakers) -> the draft of its dialogue, or Unusable is raised."""
+
+
+RECORDS: dict[str, Form] = {
+    "bc": Form("records with `cot_body`, as the BC Protocol names them", chat.is_bc, chat.read_bc),
+    "label-studio-min": Form(
+        "JSON-MIN export of Label Studio", tools.is_label_studio_min, tools.read_label_studio_min
+    ),
+    "label-studio": Form(
+        "JSON export of Label Studio", tools.is_label_studio, tools.read_label_studio
+    ),
+    "argilla": Form("records of Argilla, JSON or JSON lines", tools.is_argilla, tools.read_argilla),
+    "messages": Form(
+        "chat messages as TRL reads them, JSON lines or JSON",
+        lambda record: chat.form_of(record) == "messages",
+        chat.read_chat,
+    ),
+    "conversations": Form(
+        "ShareGPT conversations, JSON lines or JSON",
+        lambda record: chat.form_of(record) == "conversations",
+        chat.read_chat,
+    ),
+    "prodigy": Form("JSON lines of Prodigy", tools.is_prodigy, tools.read_prodigy),
+    "doccano": Form("JSON lines of doccano", tools.is_doccano, tools.read_doccano),
+}
+"""Another tool's records: one reading function, and one line here."""
 FORMATS = {
     "transcript": "plain lines `B: ...` and `C: ...`, with times or without",
     "webvtt": "WebVTT with voice tags or names before a colon",
     "srt": "SubRip subtitles with names before a colon",
-    "label-studio": "JSON export of Label Studio",
-    "label-studio-min": "JSON-MIN export of Label Studio",
-    "argilla": "records of Argilla, JSON or JSON lines",
-    "prodigy": "JSON lines of Prodigy",
-    "doccano": "JSON lines of doccano",
-    "messages": "chat messages as TRL reads them, JSON lines or JSON",
-    "conversations": "ShareGPT conversations, JSON lines or JSON",
-    "bc": "records with `cot_body`, as the BC Protocol names them",
-}
+} | {name: form.about for name, form in RECORDS.items()}
 """The names that `detect` gives."""
 
-_Reader = Callable[[Mapping[str, Any], Place, Mapping[str, str]], Draft]
-_READERS: dict[str, _Reader] = {
-    "label-studio": tools.read_label_studio,
-    "label-studio-min": tools.read_label_studio_min,
-    "argilla": tools.read_argilla,
-    "prodigy": tools.read_prodigy,
-    "doccano": tools.read_doccano,
-    "messages": chat.read_chat,
-    "conversations": chat.read_chat,
-    "bc": chat.read_bc,
-}
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _SUBTITLE_SUFFIXES = {".vtt": "webvtt", ".srt": "srt"}
 _HEAD_BYTES = 1 << 16
@@ -100,7 +118,7 @@ def read(path: Path, *, speakers: Mapping[str, str] | None = None) -> Iterator[I
             yield Imported(1, None, [_unknown(path)])
             return
         name = "transcript"  # it may be one by names that only the caller knows
-    if name in _READERS or name is None:
+    if name in RECORDS or name is None:
         yield from _read_records(path, name, known)
     else:
         text = strict.text_of(path)
@@ -123,7 +141,7 @@ def _read_records(path: Path, name: str | None, known: Mapping[str, str]) -> Ite
             if name is None:
                 seen = f"an object with the keys {brief(', '.join(raw.record))}"
                 raise place.refuse("", seen, _KEYS)
-            draft = _READERS[name](raw.record, place, known)
+            draft = RECORDS[name].read(raw.record, place, known)
             yield replace(finish(draft, place), record=raw.record)
         except Unusable as error:
             yield Imported(raw.line, raw.record, error.problems)
@@ -143,19 +161,7 @@ def _detect_records(path: Path) -> str | None:
 
 
 def _format_of(record: Mapping[str, Any]) -> str | None:
-    if chat.is_bc(record):
-        return "bc"
-    if tools.is_label_studio_min(record):
-        return "label-studio-min"
-    if tools.is_label_studio(record):
-        return "label-studio"
-    if tools.is_argilla(record):
-        return "argilla"
-    if name := chat.form_of(record):
-        return name
-    if tools.is_prodigy(record):
-        return "prodigy"
-    return "doccano" if tools.is_doccano(record) else None
+    return next((name for name, form in RECORDS.items() if form.fits(record)), None)
 
 
 def _is_own(record: Mapping[str, Any]) -> bool:

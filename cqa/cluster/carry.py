@@ -1,0 +1,64 @@
+"""A study carried out in a place: what is not done goes there in chains, and is counted here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cqa.cluster.chains import Chain, chains
+from cqa.cluster.places import Local, Place, Request, Slurm
+from cqa.files import read_json
+from cqa.progress import say
+from cqa.schedule import Outcome
+from cqa.steps import Step
+
+if TYPE_CHECKING:
+    from cqa.study import Study
+
+_SETTLE_SECONDS = 30.0
+"""How long a shared disk may take to show here what a job has written there."""
+
+
+def place(on: str, request: Request) -> Place:
+    """The place of a name: slurm or local."""
+    if on == "slurm":
+        return Slurm(request)
+    import torch
+
+    gpus = torch.cuda.device_count()
+    return Local(request, request.at_once or max(1, gpus // request.devices), gpus)
+
+
+def carry_out(study: Study, steps: Sequence[Step], request: Request, on: str) -> Outcome:
+    """Do these steps there. One that fails takes with it only those that need it."""
+    assert study.locked  # before anything is scored, and once for all jobs
+    todo = [step for step in steps if study.find(step) is None]
+    outcome = Outcome(len(steps), done=len(steps) - len(todo))
+    asked = chains(todo)
+    if not asked:
+        return outcome
+    say(f"{len(todo)} steps go to {on} in {len(asked)} chains; logs in {request.folder / 'jobs'}")
+    patience = time.monotonic() + _SETTLE_SECONDS
+    for chain in place(on, request).over(asked):
+        left = _not_done(study, chain, request)
+        while left and not any(left.values()) and on == "slurm" and time.monotonic() < patience:
+            time.sleep(1.0)
+            left = _not_done(study, chain, request)
+        outcome.done += len(chain.steps) - len(left)
+        outcome.fresh += len(chain.steps) - len(left)
+        for step, reason in left.items():
+            lost = next((need.name for need in step.needs if need.name in outcome.failed), None)
+            why = f"needs {lost}, which failed" if lost else reason
+            outcome.failed[step.name] = why or f"its job ended; see {request.folder / 'jobs'}"
+        patience = time.monotonic() + (0.0 if left else _SETTLE_SECONDS)
+        said = f", {len(left)} of its steps are missing" if left else ""
+        say(f"{outcome.done:3} of {outcome.total}  {chain.label} is over{said}")
+    return outcome
+
+
+def _not_done(study: Study, chain: Chain, request: Request) -> dict[Step, str | None]:
+    """The steps of a chain that are not done, each with what its job said of it."""
+    told = request.failures(chain)
+    failed = read_json(told) if told.exists() else {}
+    return {step: failed.get(step.name) for step in chain.steps if not study.find(step)}

@@ -1,0 +1,46 @@
+"""A study as a SkyPilot task file: one chain a job on a spot machine, the runs in a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from cqa.cluster.chains import chains
+from cqa.steps import Step
+
+
+def task(file: Path, name: str, steps: Sequence[Step], devices: int) -> str:
+    """The file, with the commands that use it as comments. Fields: SkyPilot's YAML specification.
+
+    Each job writes its own run directories, so that one bucket can hold those of all. It is mounted
+    through a cache (MOUNT_CACHED), since the other ways of mounting cannot rename.
+    """
+    several = ["--on local", f"--devices {devices}"] if devices > 1 else []
+    run = " ".join(["cqa run", f'"{file.as_posix()}"', '--only "$ONLY"', *several])
+    fields = {
+        "name": f"cqa-{name}",
+        "workdir": ".",
+        "num_nodes": 1,
+        "resources": {
+            "accelerators": f"H100:{devices}",
+            "use_spot": True,
+            "disk_size": 256,
+            "job_recovery": {"max_restarts_on_errors": 1},
+        },
+        "envs": {"ONLY": "*", "CQA_RUNS": "/cqa-runs"},
+        "file_mounts": {
+            "/cqa-runs": {"name": "CHANGE-ME-cqa-runs", "store": "s3", "mode": "MOUNT_CACHED"}
+        },
+        "setup": "pip install -q -c constraints.txt .",
+        "run": run + ' || [ "$?" -eq 4 ]  # cut short by its budget is an end as well',
+    }
+    patterns = [f"{chain.label}/*" for chain in chains(steps)]
+    head = [
+        "# Typed in a checkout of cqa, after `cqa lock` (all jobs have to find the same lock):",
+        f"#   cqa run {file.as_posix()} --on sky > task.yaml    then name the bucket and the GPU",
+        *(f"#   sky jobs launch -y -d task.yaml --env ONLY='{one}'" for one in patterns),
+        "# When all are over, copy the bucket to ./runs and repeat `cqa run` here for the report.",
+    ]
+    return "\n".join(head) + "\n" + yaml.safe_dump(fields, sort_keys=False, width=1000)

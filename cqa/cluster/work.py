@@ -1,0 +1,177 @@
+"""What a job does: steps of a chain in a process of its own, which can be stopped and repeated.
+
+The training runs in as many processes as the job has devices. A job that is preempted, or whose
+time is over, lets the training save itself (SIGTERM, as for `cqa train`) and is queued again; steps
+that are done by then are found, and the training goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from submitit import JobEnvironment
+from submitit.helpers import DelayedSubmission
+
+from cqa import quiet
+from cqa.errors import EXIT_DONE, EXIT_FAILURE, EXIT_STOPPED
+from cqa.files import read_json, write_json, write_text
+from cqa.training.devices import launcher, rank
+
+_POLL_SECONDS = 0.2
+_SECONDS_TO_MEET = 300.0
+GRACE_SECONDS = 90
+"""From the signal that a job's time is over to its end: a training step and a checkpoint."""
+
+
+@dataclass
+class Work:
+    """A job as submitit carries it to where it runs."""
+
+    file: Path
+    steps: tuple[str, ...]
+    """Their names."""
+    failures: Path
+    """Written by the job: name of a step -> why it failed."""
+    devices: int = 1
+    """Processes of the training on each node."""
+    threads: int | None = None
+    """Of each process; None as the scheduler gives them."""
+
+    def __call__(self) -> None:
+        """Do the steps. Raises where one failed, so that the job ends as failed."""
+        self._child: subprocess.Popen | None = None
+        self._asked = False
+        signal.signal(signal.SIGTERM, self._terminated)
+        signal.signal(signal.SIGINT, self._terminated)
+        training = tuple(name for name in self.steps if name.endswith("/train"))
+        rest = tuple(name for name in self.steps if name not in training)
+        for names in (training, rest):
+            if names and (code := self._run(names, alone=names is rest)):
+                if code == EXIT_STOPPED or self._asked:
+                    raise SystemExit(EXIT_STOPPED)  # submitit takes no exit for a result
+                raise RuntimeError(f"exit code {code}; {self.failures.name} says why")
+
+    def checkpoint(self) -> DelayedSubmission:
+        """Called by submitit before it queues the job again: let the work save itself."""
+        self._stop(wait=True)
+        return DelayedSubmission(replace(self))
+
+    def command(self, names: Sequence[str], *, alone: bool) -> list[str]:
+        """What does these steps: one process, or as many as the job has devices."""
+        job = JobEnvironment()
+        processes = 1 if alone else self.devices * job.num_nodes
+        command = [sys.executable]
+        if processes > 1:
+            meet = _meet(self.failures.parent, job) if job.num_nodes > 1 else ""
+            command = launcher(processes, machine=job.node, machines=job.num_nodes, meet=meet)
+        return [*command, "-m", "cqa.cluster.work", str(self.file), str(self.failures), *names]
+
+    def _run(self, names: Sequence[str], *, alone: bool) -> int:
+        command = self.command(names, alone=alone)
+        environment = dict(os.environ)
+        if self.threads:
+            environment["OMP_NUM_THREADS"] = str(self.threads)
+        # In a session of its own: a Ctrl-C reaches it once, by way of this process.
+        self._child = subprocess.Popen(command, env=environment, start_new_session=True)
+        while (code := self._child.poll()) is None:
+            time.sleep(_POLL_SECONDS)
+        return EXIT_STOPPED if code == -signal.SIGTERM else code
+
+    def _terminated(self, signum: int, frame: FrameType | None) -> None:
+        """Slurm signals every process of a job itself; a second signal would not wait."""
+        if os.environ.get("SUBMITIT_EXECUTOR") == "local":
+            self._stop(wait=False)
+
+    def _stop(self, *, wait: bool) -> None:
+        if self._child is None:
+            return
+        if not self._asked:
+            self._asked = True
+            with suppress(ProcessLookupError):
+                os.kill(self._child.pid, signal.SIGTERM)
+        until = time.monotonic() + 0.8 * GRACE_SECONDS
+        # Not poll(): this is a signal handler, and the poll that it interrupts holds a lock.
+        with suppress(ChildProcessError):
+            flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
+            while wait and not os.waitid(os.P_PID, self._child.pid, flags):
+                if time.monotonic() > until:
+                    break
+                time.sleep(_POLL_SECONDS)
+
+
+def _meet(folder: Path, job: JobEnvironment) -> str:
+    """host:port of the first node, which says it in the shared folder, anew for every attempt."""
+    attempt = os.environ.get("SLURM_RESTART_COUNT", "0")
+    path = folder / f"{job.job_id}-{attempt}.meet"
+    if job.node == 0:
+        with socket.socket() as free:
+            free.bind(("", 0))
+            write_text(path, f"{socket.gethostname()}:{free.getsockname()[1]}")
+    until = time.monotonic() + _SECONDS_TO_MEET
+    while not path.exists():
+        if time.monotonic() > until:
+            raise RuntimeError(f"the first node did not say where to meet, in {path}")
+        time.sleep(_POLL_SECONDS)
+    return path.read_text("utf-8")
+
+
+def main(file: str, failures: str, *names: str) -> int:
+    """Do these steps of an experiment; the exit code. What fails is written to `failures`."""
+    quiet.libraries()
+    signal.signal(signal.SIGTERM, _interrupt)
+    from cqa.cli import wiring
+    from cqa.schedule import attempt
+
+    study = wiring.study(Path(file))
+    told = Path(failures)
+    try:
+        if rank() > 0:
+            _assist(study, names)
+            return EXIT_DONE
+        broken = read_json(told) if told.exists() else {}
+        for step in study.steps:
+            if step.name not in names:
+                continue
+            broken.pop(step.name, None)
+            lost = next((need.name for need in step.needs if need.name in broken), None)
+            failure = f"needs {lost}, which failed" if lost else attempt(study, step)
+            if failure:
+                broken[step.name] = failure
+            write_json(told, broken)
+    except KeyboardInterrupt:
+        return EXIT_STOPPED
+    return EXIT_FAILURE if set(names) & set(broken) else EXIT_DONE
+
+
+def _assist(study, names: Sequence[str]) -> None:
+    """Take part in the training that the first process does."""
+    from cqa import train
+
+    (step,) = (step for step in study.steps if step.name in names)
+    if study.find(step) is None:
+        train.assist(
+            study.spec(step),
+            study.experiment.train_config(study.arm(step.arm)),
+            study.model,
+            study.data,
+            fit=study.fit,
+            root=study.root,
+        )
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,180 @@
+"""One small study here, by submitit on this machine, and on a real Slurm: the same numbers.
+
+make test-slurm. Not part of make test: it takes some minutes and needs root, slurm-wlm and munge.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, annotation, dialogue, experiment, items, read_rows, write_rows
+
+sys.path.insert(0, str(Path(__file__).parent))
+import daemons
+
+pytestmark = pytest.mark.skipif(daemons.absent() is not None, reason=str(daemons.absent()))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_model) -> Path:
+    """A working directory with a batch, items, texts to score and a study long enough to stop."""
+    folder = tmp_path_factory.mktemp("place")
+    write_rows(folder / "batch/annotations.jsonl", [annotation(number) for number in range(6)])
+    write_rows(folder / "batch/dialogues.jsonl", [dialogue(number) for number in range(6)])
+    write_rows(folder / "items.jsonl", items())
+    kept = ("context", "brief", "text", "work", "group")
+    rows = [row | {"id": f"{row['id']}-{n}"} for n in range(6) for row in items()]
+    write_rows(folder / "texts.jsonl", [{k: row[k] for k in ("id", *kept)} for row in rows])
+    file = experiment(folder, tiny_model, epochs="20")
+    text = file.read_text().replace('pairing = "shuffled"', 'pairing = "shuffled"\nwrite = false')
+    file.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(place) -> Path:
+    """The runs of `cqa run` in one process."""
+    return finished(cqa(place, "plain", "run", "small.toml", "--workers", "1"))
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    with daemons.slurm(tmp_path_factory.mktemp("slurm")):
+        yield
+
+
+def cqa(place: Path, runs: str, *words: str) -> tuple[subprocess.Popen, Path]:
+    """Begin a command of this checkout with a runs directory of its own."""
+    environment = os.environ | {"CQA_RUNS": str(place / runs), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    command = [sys.executable, "-m", "cqa", *words]
+    return subprocess.Popen(command, cwd=place, env=environment), place / runs
+
+
+def finished(begun: tuple[subprocess.Popen, Path], code: int = 0) -> Path:
+    process, runs = begun
+    assert process.wait(900) == code
+    return runs
+
+
+def record(runs: Path, name: str) -> dict:
+    (path,) = runs.glob(f"{name}-*/run.json")
+    return json.loads(path.read_text("utf-8"))
+
+
+def scores(runs: Path) -> dict[str, list[dict]]:
+    """Every scoring of a runs directory by its name."""
+    return {path.parent.name: read_rows(path) for path in sorted(runs.glob("score-*/scores.jsonl"))}
+
+
+def queued() -> str:
+    return subprocess.run(
+        ["squeue", "--noheader", "--array", "--format", "%i %j %T"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def until(found, seconds: float = 300.0):
+    """What `found` gives as soon as it gives anything."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if seen := found():
+            return seen
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds:g} s; the queue: {queued()}")
+
+
+def test_by_submitit_on_this_machine_the_numbers_are_the_same(place, plain):
+    local = finished(cqa(place, "local", "run", "small.toml", "--on", "local"))
+    # base and two arms on the benchmark; what base and one arm wrote; that arm's own marks of it
+    assert len(scores(local)) == 6
+    assert scores(local) == scores(plain)
+
+
+def test_on_slurm_one_training_queued_again_in_its_middle_the_numbers_are_the_same(
+    place, plain, slurm
+):
+    begun = cqa(place, "slurm", "run", "small.toml", "--on", "slurm", "--sbatch", "partition=all")
+    runs = begun[1]
+    checkpoints = "train-annotations-*/checkpoints/checkpoint-*/trainer_state.json"
+    until(lambda: list(runs.glob(checkpoints)))
+    jobs = json.loads((runs / "cluster/small/jobs.json").read_text())
+    assert set(jobs) == {"base", "annotations-s0", "shuffled-s0"}
+    trained, then = jobs["annotations-s0"]
+    array = trained.partition("_")[0]
+    # two trainings in one array, and another array that follows it element by element
+    assert jobs["shuffled-s0"][0].partition("_")[0] == array
+    told = subprocess.run(["scontrol", "show", "job", then], capture_output=True, text=True).stdout
+    assert f"aftercorr:{array}" in told, told
+    subprocess.run(["scontrol", "requeue", trained], check=True)
+
+    # The command ends here, its jobs do not; the same command finds them and submits nothing.
+    begun[0].send_signal(signal.SIGINT)
+    finished(begun, 130)
+    assert trained in queued()
+    again = finished(cqa(place, "slurm", "run", "small.toml", "--on", "slurm"))
+    now = json.loads((runs / "cluster/small/jobs.json").read_text())
+    assert now["annotations-s0"] == jobs["annotations-s0"]
+
+    attempts = record(again, "train-annotations")["attempts"]
+    assert len(attempts) == 2, attempts
+    assert attempts[0]["reason"] in ("stopped by the user", "interrupted")
+    assert len(record(again, "train-shuffled")["attempts"]) == 1
+    assert scores(again) == scores(plain)
+
+
+def test_a_job_whose_time_is_almost_over_saves_its_work_and_is_queued_again(place, plain, slurm):
+    begun = cqa(place, "time", "run", "small.toml", "--on", "slurm", "--only", "annotations/train")
+    runs = begun[1]
+    checkpoints = "train-annotations-*/checkpoints/checkpoint-*/trainer_state.json"
+    until(lambda: list(runs.glob(checkpoints)))
+    ((job,),) = json.loads((runs / "cluster/small/jobs.json").read_text()).values()
+    # What Slurm sends 90 s before the end of a job, and before some preemptions.
+    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    finished(begun)
+    trained = record(runs, "train-annotations")
+    assert [one["reason"] for one in trained["attempts"]] == ["stopped by the user", None]
+    assert trained["outputs"] == record(plain, "train-annotations")["outputs"]  # to the bit
+
+
+def test_two_nodes_train_together(place, plain, slurm):
+    trained = "annotations/train"
+    two = finished(
+        cqa(place, "two", "run", "small.toml", "--on", "slurm", "--nodes", "2", "--only", trained)
+    )
+    one, both = record(plain, "train-annotations"), record(two, "train-annotations")
+    assert both["spent"]["devices"] == 2
+    assert both["headline"]["steps"] == one["headline"]["steps"]
+    for loss in ("first_loss", "last_loss"):
+        assert both["headline"][loss] == pytest.approx(one["headline"][loss], rel=0.02), loss
+
+
+def test_an_arm_that_fails_takes_only_its_own_jobs_with_it(place, slurm, tiny_model):
+    text = (place / "small.toml").read_text().replace('name = "small"', 'name = "broken"')
+    text = text.replace("epochs = 20", "epochs = 1")
+    text = text.replace("write = false", "write = false\nrows = 400")
+    (place / "broken.toml").write_text(text)
+    runs = finished(cqa(place, "broken", "run", "broken.toml", "--on", "slurm"), code=1)
+    assert record(runs, "train-shuffled")["status"] == "failed"
+    assert len(scores(runs)) == 5  # the other arm is whole
+    assert not queued()  # what waited for the failed training is gone
+
+
+def test_an_array_of_shares_is_joined_to_what_one_process_writes(place, tiny_model, slurm):
+    asked = ["score", "texts.jsonl", "--judge", str(tiny_model)]
+    one = finished(cqa(place, "whole", *asked))
+    words = " ".join([sys.executable, "-m", "cqa", *asked, "--shard", "$SLURM_ARRAY_TASK_ID/3"])
+    environment = os.environ | {"CQA_RUNS": str(place / "shares"), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    command = ["sbatch", "--wait", "--array=1-3", "--output=share-%a.log", "--wrap", words]
+    subprocess.run(command, cwd=place, env=environment, check=True)
+    joined = finished(cqa(place, "shares", *asked))
+    assert scores(joined) == scores(one)
+    assert record(joined, "score")["headline"]["blocks_found"] == 3
