@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cqa.errors import UsageRefused
-from cqa.files import iter_rows, whole, write_rows
+from cqa.files import iter_rows, no_formula, whole, write_rows
 from cqa.measures import ALL
 from cqa.types import Score
 
@@ -44,8 +44,9 @@ def write(scored: Sequence[Run], out: Path) -> None:
         names = _names(scored)
         with whole(out) as file:
             writer = csv.DictWriter(file, names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(_rows(scored))
+            writer.writerow({name: no_formula(name) for name in names})  # a judge has a name too
+            for row in _rows(scored):
+                writer.writerow({name: no_formula(cell) for name, cell in row.items()})
     else:
         _write_parquet(scored, out)
 

@@ -68,7 +68,7 @@ def device() -> str | None:
     """The GPU of a launched process; None to choose as usual."""
     import torch
 
-    mine = share()
-    if mine is None or torch.cuda.device_count() < 2:
+    devices = torch.cuda.device_count()
+    if share() is None or devices < 2:
         return None
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % devices}"

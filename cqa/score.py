@@ -50,6 +50,7 @@ _CODE = (
     "measures.py",
     "surprisal.py",
     "packing.py",
+    "engine.py",
     "lm.py",
     "texts.py",
     "judge.py",

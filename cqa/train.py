@@ -63,6 +63,7 @@ def spec(
             "materials.py",
             "selection.py",
             "problems.py",
+            "engine.py",
             "lm.py",
             "training/zero_step.py",
             "train.py",

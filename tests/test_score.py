@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import items, read_rows, write_rows
 
+from cqa import columns
 from cqa.measures import ALL
+from cqa.types import Score
 
 KEYS = ("id", "context", "brief", "text", "foil", "work", "group")
 
@@ -74,6 +77,43 @@ def test_two_folders_of_one_name_are_told_apart(cqa, outputs, tiny_model, other_
         (_, *names) = next(csv.reader(file))
     assert len(set(names)) == len(names)
     assert len([name for name in names if name.endswith(": gain")]) == 2
+
+
+def test_a_name_that_looks_like_a_formula_is_text_in_a_spreadsheet(tmp_path):
+    score = Score(
+        id="=1+1",
+        judge="@j",
+        source="-x",
+        group=None,
+        work="\tWork",
+        item="+1",
+        sample=0,
+        quantities=dict.fromkeys(ALL) | {"gain": -0.5},
+        reasons={},
+        tokens=1,
+        characters=1,
+        utf8_bytes=1,
+        pieces=1,
+    )
+    write_rows(tmp_path / "scores.jsonl", [score.model_dump()])
+    runs = [
+        SimpleNamespace(
+            file=lambda name: tmp_path / name,
+            record={"label": "l", "config": {"judge": judge}, "inputs": {"model": "m"}},
+        )
+        for judge in ("@j", "other")
+    ]
+    columns.write(runs, tmp_path / "both.csv")
+    with open(tmp_path / "both.csv", newline="") as file:
+        names, cells = csv.reader(file)
+    row = dict(zip(names, cells, strict=True))
+    assert [row[name] for name in ("id", "source", "work", "item")] == [
+        "'=1+1",
+        "'-x",
+        "'\tWork",
+        "'+1",
+    ]
+    assert row["'@j: gain"] == row["other: gain"] == "-0.5", "a number stays one"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +188,10 @@ def test_an_interrupted_scoring_goes_on_where_it_was(cqa, workplace, tiny_model,
         patch.setattr(stage.Judge, "mark", pull_the_plug)
         assert cqa(*typed).exit_code == 130
     assert blocks == [32, 32]
+    # what a kill between the two files of a block, and in the middle of one, leaves behind
+    (folder,) = Path("again").glob("score-*/blocks")
+    (folder / "000002.parquet").write_bytes(b"PAR1")
+    (folder / ".000002.jsonl.x.part").write_text('{"id": "item')
     done = json.loads(cqa(*typed).stdout)
     assert done["headline"]["blocks_found"] == 2
     one, two = (Path(run["path"]) / "scores.jsonl" for run in (whole, done))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import torch
 from closed_form import WordTokenizer, closed_form_lm, table_rule
 from conftest import items
 
-from cqa import lm, model_ref
+from cqa import engine, lm, model_ref
 from cqa.conditions import Piece, plan, pool_of
 from cqa.judge import Judge, evidence, traces_of
 from cqa.measures import bits, nce_bits, quantities
+from cqa.packing import rows_of
 from cqa.surprisal import Head, token_terms
 from cqa.texts import row_id
 from cqa.types import Brief, Text
@@ -265,7 +267,9 @@ def test_a_walk_along_the_vocabulary_is_the_softmax(rows, logits, dtype):
         states.double(), matrix.weight.double(), matrix.bias.double()
     )
     logp = exact.log_softmax(-1)
+    before = states.clone()
     logprob, entropy = token_terms(Head(matrix), states, target, rows=rows, logits=logits)
+    assert torch.equal(states, before)
     assert logprob.dtype == entropy.dtype == torch.promote_types(dtype, torch.float32)
     near = 1e-12 if dtype == torch.float64 else 2e-5
     wanted = logp[torch.arange(11), target]
@@ -284,37 +288,89 @@ def test_probabilities_of_zero_are_counted_as_none(logits):
 
 
 @pytest.mark.parametrize(
-    "error",
+    "out_of_memory",
     [
-        torch.OutOfMemoryError("too much"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        lambda: torch.OutOfMemoryError("too much"),
+        lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"),
     ],
 )
-def test_out_of_memory_halves_the_pass_and_goes_on(tiny, pieces, monkeypatch, error):
+def test_out_of_memory_halves_the_pass_and_goes_on(tiny, pieces, monkeypatch, out_of_memory):
     wanted = tiny.traces(pieces[:12])
-    real = type(tiny)._pass
+    real, usual = type(tiny)._start, tiny.tokens_per_pass
+    failures, held_when_emptied = [], []
+
+    class Held:
+        """What a pass has on the device when the memory ends."""
 
     def small_device(self, batch):
         if len(batch) > 2 or not all(row.is_chain for row in batch):
-            raise error
+            held = Held()
+            failures.append(weakref.ref(held))
+            raise out_of_memory()
         return real(self, batch)
 
-    monkeypatch.setattr(type(tiny), "_pass", small_device)
-    usual = tiny.tokens_per_pass
+    monkeypatch.setattr(type(tiny), "_start", small_device)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: held_when_emptied.append(failures[-1]()))
     found = tiny.traces(pieces[:12])
     assert tiny.tokens_per_pass < usual
     tiny.tokens_per_pass = usual
+    assert held_when_emptied == [None] * len(failures), "nothing is held when memory is given back"
     for one, two in zip(wanted, found, strict=True):
         assert np.abs(one.logprob_nats - two.logprob_nats).max() < 1e-5
 
 
-def test_an_error_that_is_not_of_memory_is_not_swallowed(tiny, pieces, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), torch.OutOfMemoryError("a bug")])
+def test_an_error_that_no_smaller_pass_can_mend_is_not_swallowed(tiny, pieces, monkeypatch, error):
     def broken(self, batch):
-        raise RuntimeError("a bug")
+        raise error
 
-    monkeypatch.setattr(type(tiny), "_pass", broken)
+    monkeypatch.setattr(type(tiny), "_start", broken)
+    usual = tiny.tokens_per_pass
     with pytest.raises(RuntimeError, match="a bug"):
         tiny.traces(pieces[:2], share=False)
+    tiny.tokens_per_pass = usual
+
+
+def test_the_pass_is_sized_by_the_free_memory_of_its_device(tiny, monkeypatch):
+    def sized(kind: str, free: int) -> int:
+        monkeypatch.setattr(engine, "free_memory", lambda device: free)
+        monkeypatch.setattr(tiny, "_kind", kind)
+        return tiny._tokens_that_fit()
+
+    a_token = 4 * (8 * 32 + 3 * 64)  # fp32, hidden 32, MLP 64
+    assert sized("cuda", 4 * 5000 * a_token) == 5000
+    assert sized("cuda", 2**50) == 65536
+    assert sized("cpu", 2**50) == 1024
+    assert sized("cuda", 0) == 256, "and what does not fit is halved"
+    # where the logits come in one piece they are what fills the memory
+    monkeypatch.setattr(tiny, "_head", Head(torch.nn.Identity()))
+    whole = a_token + 4 * tiny.model.config.vocab_size
+    assert sized("cuda", 4 * 5000 * whole) == 5000
+
+
+def test_free_memory_of_a_gpu_counts_what_torch_keeps_for_itself(monkeypatch):
+    for name, value in {
+        "mem_get_info": (3000, 9000),
+        "memory_reserved": 700,
+        "memory_allocated": 500,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert engine.free_memory("cuda:1") == 3000 + 700 - 500
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_pass_leaves_no_tensor_on_the_host(tiny_model, pieces, dtype):
+    """On the `meta` device: shapes and dtypes without numbers, and host tensors are refused."""
+    away = lm.load(model_ref.find(str(tiny_model)), device="cpu")
+    away.model.to(device="meta", dtype=dtype)
+    away.device, away._head = "meta", Head(away.model.lm_head)
+    rows = rows_of(pieces[:6], share=True, longest=512)
+    assert not all(row.is_chain for row in rows)
+    found = away._start(rows)
+    scored = sum(len(piece.target) for row in rows for piece in row.pieces)
+    for terms in (found.logprob, found.entropy):
+        assert terms.device.type == "meta"
+        assert (terms.dtype, terms.shape) == (torch.float32, (scored,))
 
 
 def test_a_row_has_the_same_score_in_any_company(tiny):
