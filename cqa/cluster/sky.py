@@ -34,7 +34,7 @@ def task(file: Path, name: str, steps: Sequence[Step], devices: int) -> str:
             "/cqa-runs": {"name": "CHANGE-ME-cqa-runs", "store": "s3", "mode": "MOUNT_CACHED"}
         },
         "setup": "pip install -q -c constraints.txt .",
-        "run": run + ' || [ "$?" -eq 4 ]  # cut short by its budget is an end as well',
+        "run": run,
     }
     patterns = [f"{chain.label}/*" for chain in chains(steps)]
     head = [

@@ -184,25 +184,24 @@ def study_table(seen: Measured, gpu: Gpu) -> list[str]:
 def memory_table(seen: Measured, gpu: Gpu) -> list[str]:
     """Bytes of one training, where each GPU holds the whole model."""
     lines = [
-        "| model | weights in | parameters | trained | training, GB | scoring, GB | "
+        "| model | weights in | parameters | trained | rows at once | training, GB | scoring, GB | "
         f"{gpu.name} |",
-        "| --- " * 7 + "|",
+        "| --- " * 8 + "|",
     ]
-    longest, micro = max(seen.learn), TrainConfig().micro_batch_size
     for name, shape in SHAPES.items():
         for dtype, width in (("bfloat16", 2.0), ("nf4", 0.56)):
-            of = sized(shape, dtype)
-            weights = of.parameters * width
+            of, room = sized(shape, dtype), gpu.memory_bytes
             # size.py counts a byte for a weight in 4 bits; here what bitsandbytes documents
             state = of.state_bytes - (of.parameters - of.trained) * (of.itemsize - width)
-            training = state + of.activation_bytes(micro * longest)
-            room = gpu.memory_bytes
-            fits = "trains and scores" if training < room else "scores only"
-            fits = fits if weights * 1.1 < room else "does not fit"
-            lines.append(
-                f"| {name} | {dtype} | {of.parameters / 1e9:.1f}e9 | {of.trained / 1e6:.0f}e6 | "
-                f"{training / 1e9:.0f} | {weights * 1.1 / 1e9:.0f} | {fits} |"
-            )
+            scoring = 1.1 * of.parameters * width
+            for micro in (TrainConfig().micro_batch_size, 1):
+                training = state + of.activation_bytes(micro * max(seen.learn))
+                fits = "trains and scores" if training < room else "scores only"
+                lines.append(
+                    f"| {name} | {dtype} | {of.parameters / 1e9:.1f}e9 | {of.trained / 1e6:.0f}e6 "
+                    f"| {micro} | {training / 1e9:.0f} | {scoring / 1e9:.0f} "
+                    f"| {fits if scoring < room else 'does not fit'} |"
+                )
     return lines
 
 
