@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import yaml
 from conftest import experiment
@@ -144,7 +144,8 @@ def test_a_job_that_is_preempted_lets_its_work_save_and_goes_on(workplace, monke
     while not file.with_suffix(".begun").exists():
         assert time.monotonic() < end, job.stderr()
         time.sleep(0.1)
-    os.kill(_task_of(job), signal.SIGUSR2)  # what Slurm sends before it ends a job
+    for process in _processes_of(job):  # as Slurm does before it ends a job
+        process.send_signal(signal.SIGUSR2)
     while not job.done():
         assert time.monotonic() < end, job.stderr()
         time.sleep(0.1)
@@ -152,12 +153,9 @@ def test_a_job_that_is_preempted_lets_its_work_save_and_goes_on(workplace, monke
     job.result()  # raises where the job failed
 
 
-def _task_of(job) -> int:
-    """The process that submitit's controller has started."""
-    import psutil
-
-    (task,) = psutil.Process(int(job.job_id)).children()
-    return task.pid
+def _processes_of(job) -> list[psutil.Process]:
+    """What submitit's controller has started, and what that has started."""
+    return psutil.Process(int(job.job_id)).children(recursive=True)
 
 
 def test_the_task_file_has_only_what_skypilot_documents(steps):

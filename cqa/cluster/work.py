@@ -82,7 +82,9 @@ class Work:
         if self.threads:
             environment["OMP_NUM_THREADS"] = str(self.threads)
         # In a session of its own: a Ctrl-C reaches it once, by way of this process.
-        self._child = subprocess.Popen(command, env=environment, start_new_session=True)
+        self._child = subprocess.Popen(
+            command, env=environment, start_new_session=True, preexec_fn=_deaf
+        )
         while (code := self._child.poll()) is None:
             time.sleep(_POLL_SECONDS)
         return EXIT_STOPPED if code == -signal.SIGTERM else code
@@ -107,6 +109,11 @@ class Work:
                 if time.monotonic() > until:
                     break
                 time.sleep(_POLL_SECONDS)
+
+
+def _deaf() -> None:
+    """Slurm tells every process of a job that it ends; the default answer would be to die of it."""
+    signal.signal(JobEnvironment._usr_sig(), signal.SIG_IGN)
 
 
 def _meet(folder: Path, job: JobEnvironment) -> str:
