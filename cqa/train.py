@@ -277,22 +277,20 @@ def _job(
     tell: Tell,
     started: float,
 ) -> Job:
+    from cqa.training.order import step_tokens
     from cqa.training.sft import Job
 
-    steps_per_epoch = -(-len(ready.learn) // config.batch_size)
-    longest = sorted((len(row.ids) for row in ready.learn), reverse=True)
+    lengths, seed = [len(row.ids) for row in ready.learn], what.seed or 0
     ledger = Ledger(folder / "attempts.json")
     pace = Pace(
         budget=limits.for_training(flops_per_token=size.flops_per_token),
-        total_steps=config.epochs * steps_per_epoch,
-        steps_per_epoch=steps_per_epoch,
-        largest_step_tokens=sum(longest[: config.batch_size]),
+        step_tokens=list(step_tokens(lengths, config.batch_size, seed, config.epochs)),
+        steps_per_epoch=-(-len(lengths) // config.batch_size),
         devices=processes(),
         wall_before=ledger.wall_before + time.monotonic() - started,
         device_before=ledger.device_before,
         energy_before=ledger.energy_before,
         saving_seconds=1.0 + 2 * 12 * size.trained / _WRITTEN_BYTES_PER_SECOND,
-        epoch_tokens=sum(longest),
         dev_tokens=sum(len(row.ids) for row in ready.dev),
     )
     return Job(
@@ -301,7 +299,7 @@ def _job(
         train=ready.learn,
         dev=ready.dev,
         config=config,
-        seed=what.seed or 0,
+        seed=seed,
         pace=pace,
         folder=folder,
         tell=tell,

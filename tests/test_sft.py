@@ -13,6 +13,7 @@ from cqa import examples, model_ref
 from cqa.config import TrainConfig
 from cqa.errors import BudgetTooSmall, DataRefused
 from cqa.training.budget import Budget, parse
+from cqa.training.order import step_tokens
 from cqa.training.pace import Pace
 from cqa.types import Annotation
 
@@ -34,12 +35,11 @@ def job(tiny_model, rows, folder: Path, *, limits=None, config=None, seed=0, dev
         examples.tokens(example, tokenizer, tokenizer.raw.eos_token_id)
         for example in examples.examples(rows, config.forms)
     ]
-    steps = -(-len(learn) // config.batch_size)
+    lengths = [len(row.ids) for row in learn]
     pace = Pace(
         limits or Budget(),
-        total_steps=config.epochs * steps,
-        steps_per_epoch=steps,
-        largest_step_tokens=sum(sorted((len(r.ids) for r in learn), reverse=True)[:4]),
+        step_tokens=list(step_tokens(lengths, config.batch_size, seed, config.epochs)),
+        steps_per_epoch=-(-len(learn) // config.batch_size),
     )
     folder.mkdir(parents=True, exist_ok=True)
     return sft.Job(model, tokenizer, learn, list(dev), config, seed, pace, folder, tell or _silent)

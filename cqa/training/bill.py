@@ -38,6 +38,7 @@ def bill(
         "steps": steps_kept,
         "steps_repeated": sum(one.steps for one in attempts) - steps_kept,
         "attempts": len(attempts),
+        "plan": [{"after_step": step, "steps": total} for step, total in outcome.fits],
         "flops": size.flops_per_token * tokens,
         "flops_formula": FLOPS_FORMULA,
         "achieved_flop_per_second": achieved,

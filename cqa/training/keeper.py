@@ -23,8 +23,8 @@ from cqa.training.stop import Stop
 class Keeper(TrainerCallback):
     """Fits the plan where the budget does not reach, and stops before it is overrun.
 
-    plan.json holds every fit with the step it was made after; it is written when a fit is made and
-    read by every later attempt. In several processes the first one decides for all.
+    plan.json holds the fit with the step it was made after, and a later one where training became
+    too slow for it; every later attempt reads it. In several processes the first decides for all.
     """
 
     def __init__(
@@ -53,11 +53,9 @@ class Keeper(TrainerCallback):
         pace, done = self._pace, read_json(Path(checkpoint) / "trainer_state.json")
         self._read_plan()
         pace.tokens_lost = self._ledger.lost_before(done["num_input_tokens_seen"])
-        left = float("inf")
-        if pace.budget.tokens is not None:
-            left = pace.budget.tokens - pace.tokens_lost - done["num_input_tokens_seen"]
-        spent = pace.seconds_left(self._elapsed()) <= 0 or left < pace.largest_step_tokens
-        over = done["global_step"] >= pace.total_steps
+        step, tokens = done["global_step"], done["num_input_tokens_seen"]
+        over = step >= pace.total_steps
+        spent = pace.seconds_left(self._elapsed()) <= 0 or pace.held_by_tokens(step, tokens) <= step
         spent, over = self._told([spent, over])
         self.cut_short = spent and not over
         return spent or over
@@ -66,18 +64,26 @@ class Keeper(TrainerCallback):
         if self._plan.exists() and not self._pace.fits:
             self._pace.resume(read_json(self._plan)["fits"])
 
+    def _write_plan(self, state) -> None:
+        if state.is_world_process_zero:
+            write_json(self._plan, {"fits": self._pace.fits})
+
     def on_train_begin(self, args, state, control, **kwargs):
         pace, ledger = self._pace, self._ledger
         self._read_plan()
-        state.max_steps = pace.total_steps
         now = ledger.now
         now.from_step, now.from_tokens = state.global_step, int(state.num_input_tokens_seen)
         pace.tokens_lost = ledger.lost_before(now.from_tokens)
+        planned = pace.total_steps
+        pace.lower_to_tokens(now.from_step, now.from_tokens)
+        if pace.total_steps < planned:
+            self._write_plan(state)
+        state.max_steps = pace.total_steps
         self._first_step = time.monotonic()
         if pace.total_steps < 1:
             raise BudgetTooSmall(
-                f"the budget ({pace.budget.understood()}) does not hold one step, of up to "
-                f"{pace.largest_step_tokens:,} tokens and 1/{pace.steps_per_epoch} of an epoch",
+                f"the budget ({pace.budget.understood()}) does not hold one step, of "
+                f"{pace.step_tokens[0]:,} tokens and 1/{pace.steps_per_epoch} of an epoch",
                 next_step="give more, or a smaller batch size",
             )
         if pace.seconds_left(self._elapsed()) <= 0:
@@ -96,8 +102,7 @@ class Keeper(TrainerCallback):
         pace.lower_to_fit(step, self._elapsed(), self.stepping_seconds, tokens, energy)
         stop = self._agreed(args)
         if pace.total_steps < planned:
-            if state.is_world_process_zero:
-                write_json(self._plan, {"fits": pace.fits})
+            self._write_plan(state)
             state.max_steps = pace.total_steps
             # A plan lowered at the very step that ends it leaves no room for the decay.
             self.cut_short = pace.total_steps <= step

@@ -32,3 +32,15 @@ class LikeLengths(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Another order for each epoch; accelerate says which it is, also on resume."""
         self.rows.set_epoch(epoch)
+
+
+def step_tokens(
+    lengths: Sequence[int], rows_per_step: int, seed: int, epochs: int
+) -> Iterator[int]:
+    """Tokens of every step of so many epochs, in their order; padding is not counted."""
+    sampler = LikeLengths(lengths, rows_per_step, seed)
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        for start in range(0, len(order), rows_per_step):
+            yield sum(lengths[row] for row in order[start : start + rows_per_step])

@@ -1,15 +1,18 @@
 """Keeping to a budget while training: the pace so far -> how many steps still fit.
 
 The learning-rate schedule is a function of step / total steps. Where the budget does not reach,
-`total_steps` is fitted as soon as the pace is known, after the first few steps, so that the
-schedule runs to its end. A fit that holds is never touched again. It is lowered once more only
-where training became slower than measured and the ceiling would be broken; it is never raised.
+`total_steps` is fitted once: to tokens before the first step, to time and energy as soon as the
+pace is known, with a margin. From then on it stands. It is lowered again only where training became
+so much slower that the plan would break a ceiling even without the margin; it is never raised.
 Every fit is kept with the step it was made after, so that an attempt that repeats steps repeats
 their learning rates.
 """
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,47 +22,56 @@ _MARGIN = 1.1
 """A step may take so much longer than the pace says."""
 _MEASURED = 3
 """Steps beyond the first that make a pace, where there is time for them."""
+_MEASURED_SHARE = 0.05
+"""Of what is left then, spent on those steps before a plan is fitted to their pace."""
+_LATELY = 10
+"""Steps by which a plan is lowered where training became slower."""
 _PASS_OF_STEP = 0.5
 """A forward pass takes at most this share of a training step on the same tokens."""
 
 
 @dataclass
 class _Gauge:
-    """Something that every step uses up, in its own unit: seconds, watt-hours."""
+    """Something that every step uses up, in its own unit: seconds, watt-hours. Paces are of one
+    token."""
 
-    first: tuple[int, float, int] | None = None
-    """(step, spent, tokens) after the first step of this attempt, which is slower than others."""
-    last: tuple[float, int] = (0.0, 0)
+    steps: int = 0
+    """Of this attempt. The first one is slower than others and counts only until there is another.
+    """
+    fitted: bool = False
+    """Whether a plan was fitted to this pace, or held."""
+    spent: float = 0.0
+    """In all steps of this attempt."""
     slowest: float = 0.0
-    """Of one token, in the slowest step so far; the first one counts until there is another."""
-    usual: float = 0.0
-    """Of one token, in the mean of the steps after the first."""
+    _sum: tuple[float, float] = (0.0, 0.0)
+    _lately: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_LATELY))
 
-    def fitting(
-        self, step: int, spent: float, tokens: int, left: float, largest: int, extra: float
-    ) -> int | None:
-        """Steps after this one that `left` allows; None while the pace is not known yet.
+    def count(self, spent: float, tokens: float) -> None:
+        """A step ended. spent: in this attempt until now; tokens: of the step."""
+        amount, self.spent = spent - self.spent, spent
+        self.steps += 1
+        if self.steps == 2:
+            self.slowest, self._sum = 0.0, (0.0, 0.0)
+            self._lately.clear()
+        self.slowest = max(self.slowest, amount / tokens)
+        self._sum = (self._sum[0] + amount, self._sum[1] + tokens)
+        self._lately.append((amount, tokens))
 
-        extra: tokens of forward passes that each step brings with it and that no pace shows yet.
-        """
-        spent_before, tokens_before = self.last
-        self.last = (spent, tokens)
-        if self.first is None:
-            self.first = (step, spent, tokens)
-            self.slowest = self.usual = spent / max(1, tokens)
-            # One step is no pace; all it can show is that there is no time for a second one.
-            of_one = _MARGIN * spent * max(1.0, largest / max(1, tokens))
-            return 0 if left < of_one else None
-        per_token = (spent - spent_before) / max(1, tokens - tokens_before)
-        second = step - self.first[0] == 1
-        self.slowest = per_token if second else max(self.slowest, per_token)
-        first_step, first_spent, first_tokens = self.first
-        self.usual = (spent - first_spent) / max(1, tokens - first_tokens)
-        of_largest = _MARGIN * self.slowest * largest
-        if step - first_step < _MEASURED and left > 3 * _MEASURED * of_largest:
-            return None
-        mean = (spent - first_spent) / (step - first_step) + per_token * extra * _PASS_OF_STEP
-        return _steps_in(left, _MARGIN * mean, of_largest)
+    @property
+    def usual(self) -> float:
+        """The mean pace."""
+        return self._sum[0] / self._sum[1] if self.steps else 0.0
+
+    @property
+    def of_late(self) -> float:
+        """The mean pace of the last steps."""
+        amounts, tokens = zip(*self._lately, strict=True)
+        return sum(amounts) / sum(tokens)
+
+    def knows(self, left: float) -> bool:
+        """Whether a plan can be fitted, `left` being what is left."""
+        measured = self.steps > _MEASURED and self._sum[0] >= _MEASURED_SHARE * left
+        return self.fitted or measured
 
 
 @dataclass
@@ -68,11 +80,9 @@ class Pace:
 
     budget: Budget
     """As `Budget.for_training` gives it."""
-    total_steps: int
-    """Optimiser steps that are planned; lowered where the budget does not reach."""
+    step_tokens: Sequence[int]
+    """Tokens of every step that is asked for, in their order."""
     steps_per_epoch: int
-    largest_step_tokens: int
-    """Tokens of the largest optimiser step that the data allow."""
     devices: int = 1
     wall_before: float = 0.0
     """Seconds of wall time before this attempt began: earlier attempts, start of the process."""
@@ -84,37 +94,49 @@ class Pace:
     """Watt-hours of earlier attempts, where they are measured."""
     saving_seconds: float = 1.0
     """Kept back for writing the result."""
-    epoch_tokens: int | None = None
-    """Tokens of one pass over the data: what the steps have in the mean."""
     dev_tokens: int = 0
     """Tokens of the development side, read after every epoch."""
 
+    total_steps: int = field(init=False)
+    """Optimiser steps that are planned; lowered where the budget does not reach."""
     fits: list[tuple[int, int]] = field(default_factory=list, init=False)
     """(after this step, total steps) for every time the plan was fitted."""
     _seconds: _Gauge = field(default_factory=_Gauge, init=False)
     _energy: _Gauge = field(default_factory=_Gauge, init=False)
 
     def __post_init__(self) -> None:
+        self.total_steps = len(self.step_tokens)
+        self._through = [0, *itertools.accumulate(self.step_tokens)]
         if self.budget.epochs is not None:
             # Down to whole steps: 0.5 epochs of 5 steps are 2 steps, never 3.
             self.total_steps = min(
                 self.total_steps, int(self.budget.epochs * self.steps_per_epoch + 1e-9)
             )
-        if self.budget.tokens is not None:
-            left = self.budget.tokens - self.tokens_lost
-            if left < self.largest_step_tokens:
-                self.total_steps = 0  # any step might be the largest
-            elif self.epoch_tokens is not None:
-                mean = self.epoch_tokens / self.steps_per_epoch
-                self.total_steps = min(
-                    self.total_steps, _steps_in(left, mean, self.largest_step_tokens)
-                )
+        self.total_steps = min(self.total_steps, self.held_by_tokens(0, 0))
         self._asked = self.total_steps
+        # With the passes over the development side that end before each of these steps.
+        aside = self.dev_tokens * _PASS_OF_STEP
+        self._work = [
+            tokens + max(0, step - 1) // self.steps_per_epoch * aside
+            for step, tokens in enumerate(self._through)
+        ]
 
     def resume(self, fits: Sequence[Sequence[int]]) -> None:
         """Take over the plan of earlier attempts."""
         for step, total in fits:
             self._keep(step, total)
+        self._seconds.fitted = self._energy.fitted = bool(fits)
+
+    def held_by_tokens(self, step: int, tokens: int) -> int:
+        """Total steps that a ceiling of tokens allows; `tokens` were read in the first `step`."""
+        if self.budget.tokens is None:
+            return len(self.step_tokens)
+        left = self.budget.tokens - self.tokens_lost - tokens
+        return bisect_right(self._through, self._through[step] + left) - 1
+
+    def lower_to_tokens(self, step: int, tokens: int) -> None:
+        """Lower `total_steps` to what a ceiling of tokens still allows."""
+        self._keep(step, max(step, self.held_by_tokens(step, tokens)))
 
     def lower_to_fit(
         self,
@@ -130,24 +152,45 @@ class Pace:
         stepping_seconds: since its first step began; tokens: through the model so far, over all
         attempts, each step once; energy_wh: of this attempt, where it is measured.
         """
-        largest = self.largest_step_tokens
-        if self.budget.tokens is not None:
-            left = self.budget.tokens - self.tokens_lost - tokens
-            mean = tokens / step
-            if self.epoch_tokens is not None:
-                mean = min(mean, self.epoch_tokens / self.steps_per_epoch)
-            self._keep(step, step + _steps_in(left, mean, largest))
-        extra = self.dev_tokens / self.steps_per_epoch if step <= self.steps_per_epoch else 0.0
+        self.lower_to_tokens(step, tokens)
+        work = self._work[step] - self._work[step - 1]
+        self._seconds.count(stepping_seconds, work)
         left = self.seconds_left(seconds)
         if left != float("inf"):
-            fitting = self._seconds.fitting(step, stepping_seconds, tokens, left, largest, extra)
-            if fitting is not None:
-                self._keep(step, step + fitting)
+            self._keep(step, self._fitted(self._seconds, step, left))
         if self.budget.energy_wh is not None and energy_wh is not None:
+            self._energy.count(energy_wh, work)
             left = self.budget.energy_wh - self.energy_before - energy_wh
-            fitting = self._energy.fitting(step, energy_wh, tokens, left, largest, extra)
-            if fitting is not None:
-                self._keep(step, step + fitting)
+            self._keep(step, self._fitted(self._energy, step, left))
+
+    def _fitted(self, gauge: _Gauge, step: int, left: float) -> int:
+        """Total steps, lowered where `left` does not hold them."""
+        total = self.total_steps
+        if step >= total:
+            return total
+        scarce = left <= 3 * _MEASURED * _MARGIN * gauge.slowest * max(self.step_tokens)
+        if gauge.steps == 1:
+            # One step is no pace; all it can show is that there is no time for a second one.
+            return step if left < _MARGIN * gauge.slowest * self.step_tokens[step] else total
+        if not scarce and (gauge.steps <= _MEASURED or not gauge.knows(left)):
+            return total
+        if gauge.fitted and self._holding(gauge, step, left, gauge.usual) >= total:
+            return total
+        pace = max(gauge.usual, gauge.of_late) if gauge.fitted else gauge.usual
+        gauge.fitted = True
+        return self._holding(gauge, step, left, _MARGIN * pace)
+
+    def _holding(self, gauge: _Gauge, step: int, left: float, pace: float) -> int:
+        """Total steps that `left` holds at this pace, if the last one is as slow as any before."""
+        done = self._work[step]
+        reached = bisect_right(self._work, done + left / max(pace, 1e-12)) - 1
+        total = min(self.total_steps, max(step, reached))
+        while total > step:
+            last = _MARGIN * gauge.slowest * self.step_tokens[total - 1]
+            if pace * (self._work[total - 1] - done) + last <= left:
+                break
+            total -= 1
+        return total
 
     def seconds_left(self, seconds: float) -> float:
         """Seconds until the budget is spent, `seconds` into this attempt; infinite without one.
@@ -186,10 +229,3 @@ class Pace:
         if steps < self.total_steps:
             self.total_steps = steps
             self.fits.append((step, steps))
-
-
-def _steps_in(left: float, mean: float, largest: float) -> int:
-    """Steps that `left` holds if the last is the largest possible and the others are mean ones."""
-    if left < largest:
-        return 0
-    return 1 + int((left - largest) / max(mean, 1e-12))

@@ -64,6 +64,13 @@ def bill(spent: Fields, planned: Fields | None) -> Iterator[tuple[str, str]]:
         "steps, tokens",
         f"{spent['steps']} ({spent['epochs']:g} epochs), {spent['tokens']:,}{repeated}",
     )
+    if fits := spent.get("plan"):
+        first, *later = fits
+        slower = "".join(
+            f"; lowered to {fit['steps']} after step {fit['after_step']}: training became slower"
+            for fit in later
+        )
+        yield "plan", f"fitted to {first['steps']} steps after step {first['after_step']}{slower}"
     share = spent["share_of_matmul_peak"]
     speed = "speed not known: no step in this attempt"
     if share is not None:

@@ -98,6 +98,8 @@ class Outcome:
     energy_source: str
     matmul_flop_per_second: float | None
     """What this device was measured to do in nothing but matrix products."""
+    fits: Sequence[tuple[int, int]] = ()
+    """(after this step, planned steps) for every time that the budget lowered the plan."""
 
 
 def fit(job: Job) -> Outcome:
@@ -242,6 +244,7 @@ def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Ou
         peak_memory_of=peak_of,
         energy_source=energy_source,
         matmul_flop_per_second=speed,
+        fits=tuple(pace.fits),
     )
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-HEAD = ("asked s", "may spend", "spent s", "share", "steps", "epochs", "fits", "exit")
+HEAD = ("asked s", "may spend", "spent s", "share", "steps", "epochs", "planned steps", "exit")
 
 
 def main() -> None:
@@ -39,11 +39,10 @@ def row(seconds: int, epochs: int, runs: str) -> str:
     if "spent" not in told:
         return f"| {seconds} | refused: {told.get('error')} | exit {done.returncode} |"
     spent, may = told["spent"], 0.9 * seconds
-    with open(f"{told['path']}/plan.json", encoding="utf-8") as file:
-        fits = json.load(file)["fits"]
     cells = (seconds, f"{may:g}", spent["device_seconds"])
     cells += (f"{spent['device_seconds'] / may:.2f}", spent["steps"], spent["epochs"])
-    cells += (" ".join(f"{total} after {step}" for step, total in fits), done.returncode)
+    plan = ", ".join(f"{fit['steps']} after {fit['after_step']}" for fit in spent["plan"])
+    cells += (plan, done.returncode)
     return "| " + " | ".join(map(str, cells)) + " |"
 
 

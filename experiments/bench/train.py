@@ -132,15 +132,19 @@ def by_cqa(folder: Path) -> dict:
     from cqa.examples import Tokens
     from cqa.training import sft
     from cqa.training.budget import Budget
+    from cqa.training.order import step_tokens
     from cqa.training.pace import Pace
 
     job = json.loads((folder / "job.json").read_text())
     rows = [Tokens(tuple(ids), learned) for ids, learned in job["rows"]]
     config = TrainConfig(epochs=job["epochs"], dtype=job["dtype"], **SETTINGS)
     model = model_ref.find(job["model"])
-    steps = -(-len(rows) // config.batch_size)
-    longest = sorted((len(row.ids) for row in rows), reverse=True)[: config.batch_size]
-    pace = Pace(Budget(), config.epochs * steps, steps, sum(longest))
+    lengths = [len(row.ids) for row in rows]
+    pace = Pace(
+        Budget(),
+        list(step_tokens(lengths, config.batch_size, 0, config.epochs)),
+        steps_per_epoch=-(-len(rows) // config.batch_size),
+    )
     times: list[float] = []
     with tempfile.TemporaryDirectory(dir=folder) as place:
         outcome = sft.fit(
