@@ -219,8 +219,8 @@ def test_the_learning_rate_follows_the_lowered_plan():
     shares = train(plan(Budget(tokens=300)), [(1.0, 10)] * 100).shares
     assert shares[:3] == [1 / 3, 2 / 3, 1]
     assert shares[3:] == [(30 - step) / 27 for step in range(3, 30)]
-    # 22 s hold 20 steps of 1 s that may take a tenth longer. It is known after a few: until then the
-    # warm-up is that of 100 steps, after it that of 20, 2 steps, and the rest goes down.
+    # 22 s hold 20 steps of 1 s that may take a tenth longer. Until the pace is known the warm-up is
+    # that of 100 steps, then that of 20, which is 2 steps, and the rest goes down.
     pace = plan(Budget(wall_seconds=22), saving_seconds=0.0)
     shares = train(pace, [(1.0, 10)] * 100).shares
     ((after, total),) = pace.fits

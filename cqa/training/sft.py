@@ -43,6 +43,7 @@ from cqa.training.stop import (  # noqa: E402
     is_out_of_memory,
     smaller,
     told_of_full_disk,
+    told_of_lost_process,
 )
 
 datasets.disable_progress_bars()
@@ -114,7 +115,7 @@ def fit(job: Job) -> Outcome:
     tried = [one.micro_batch_size for one in ledger.earlier if one.micro_batch_size]
     micro = min([*tried, _dividing(job.config.micro_batch_size, per_process)])
     pace = replace(job.pace)
-    with gently() as stop, told_of_full_disk(job.folder):
+    with gently() as stop, told_of_full_disk(job.folder), told_of_lost_process():
         while True:
             try:
                 return _attempt(job, pace, ledger, stop, micro)

@@ -1,4 +1,4 @@
-"""What ends a training from outside: a signal, a full disk, a memory that is too small."""
+"""What ends a training from outside: a signal, a full disk, too little memory, a lost process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cqa.errors import CqaError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_SAID = ("No space left", "os error 28", "PytorchStreamWriter failed", "File too large",
               "unexpected pos")  # fmt: skip
+_LOST_SAID = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
 class Stop:
@@ -43,6 +44,25 @@ def gently() -> Iterator[Stop]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def told_of_lost_process() -> Iterator[None]:
+    """A process that another one waits for in vain becomes one message."""
+    try:
+        yield
+    except RuntimeError as error:
+        lost = isinstance(error, torch.distributed.DistError) or any(
+            words in str(error) for words in _LOST_SAID
+        )
+        if not torch.distributed.is_initialized() or not lost:
+            raise
+        raise CqaError(
+            "another process of this training was lost "
+            f"({str(error).strip().splitlines()[-1].strip()})",
+            next_step="see what ended it, then repeat the command: it goes on from the last "
+            "checkpoint",
+        ) from error
 
 
 @contextmanager

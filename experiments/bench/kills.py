@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python experiments/bench/kills.py [--kills 20] [--seed 0]
 
 Each is a fork of this process, so nothing but the training is killed and nothing is imported twice.
-The model is a random Qwen2 of two layers with the embedded tokenizer, the rows are the shipped
-ones; LoRA and full fine-tuning take turns. The moments are drawn over the whole length of a run.
+The model is the embedded one, the rows are some of the shipped ones; LoRA and full fine-tuning take
+turns. The moments are drawn over the whole length of a run, its end with side effects and card too.
 """
 
 from __future__ import annotations
@@ -26,13 +26,10 @@ from cqa import quiet
 quiet.libraries()
 torch.set_num_threads(1)
 
-from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: E402
-
-from cqa import ingest  # noqa: E402
-from cqa.cli import app, wiring  # noqa: E402
+from cqa.cli import app  # noqa: E402
 from cqa.files import read_json, sha256_of  # noqa: E402
-from cqa.paths import EMBEDDED_MODEL  # noqa: E402
-from cqa.training import sft  # noqa: E402, F401  imported once, before the forks
+from cqa.paths import FOUNDING_BATCH, shipped  # noqa: E402
+from cqa.training import sft, side_effects  # noqa: E402, F401  imported once, before the forks
 
 
 def main() -> None:
@@ -43,80 +40,75 @@ def main() -> None:
     rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        model = small_model(place / "model")
-        os.environ["CQA_RUNS"] = str(place / "shared")
-        ingest.run(wiring.shipped_sources())
-        whole = {method: uninterrupted(place, model, method) for method in ("lora", "full")}
+        rows = few_rows(place)
+        whole = {method: uninterrupted(place, rows, method) for method in ("lora", "full")}
         print("| | method | killed after s | checkpoints then | steps again | same weights |")  # noqa: T201
         print("| --: | --- | --: | --: | --: | --- |")  # noqa: T201
         same = 0
         for number in range(asked.kills):
             method = ("lora", "full")[number % 2]
             weights, seconds = whole[method]
-            told, equal = killed(place, model, method, rng.uniform(0, seconds), weights)
+            told, equal = killed(place, rows, method, rng.uniform(0, seconds), weights)
             same += equal
             print(f"| {number + 1} | {method} | {told} | {'yes' if equal else 'NO'} |", flush=True)  # noqa: T201
         print(f"{same} of {asked.kills} have the weights of the uninterrupted run (sha256)")  # noqa: T201
     sys.exit(same != asked.kills)
 
 
-def small_model(folder: Path) -> Path:
-    """A model that takes a tenth of a second a step."""
-    known = Qwen2Config.from_pretrained(EMBEDDED_MODEL)
-    shape = Qwen2Config(
-        vocab_size=known.vocab_size,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=known.max_position_embeddings,
-        tie_word_embeddings=True,
-        eos_token_id=known.eos_token_id,
-        pad_token_id=known.pad_token_id,
-        bos_token_id=known.bos_token_id,
-    )
-    torch.manual_seed(0)
-    Qwen2ForCausalLM(shape).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(EMBEDDED_MODEL / name, folder)
-    return folder
+def few_rows(folder: Path) -> Path:
+    """The first six shipped annotations with their dialogues; one of them is the development side.
+
+    Also, from here on, four neutral passages instead of all for the side effects.
+    """
+    source, (neutral, few) = shipped(FOUNDING_BATCH), (folder / "neutral", folder / "batch")
+    few.mkdir()
+    for name in ("annotations.jsonl", "dialogues.jsonl"):
+        lines = (source / name).read_text("utf-8").splitlines(keepends=True)
+        (few / name).write_text("".join(lines[:6]), "utf-8")
+    shutil.copy(source / "batch.toml", few)
+    neutral.mkdir()
+    for file in shipped(side_effects.NEUTRAL_TEXTS).glob("*.txt"):
+        passages = file.read_text("utf-8").split("\n\n")[:4]
+        (neutral / file.name).write_text("\n\n".join(passages), "utf-8")
+    side_effects.NEUTRAL_TEXTS = str(neutral)
+    return few
 
 
-def uninterrupted(place: Path, model: Path, method: str) -> tuple[str, float]:
+def uninterrupted(place: Path, rows: Path, method: str) -> tuple[str, float]:
     """(sha256 of the weights, seconds) of a training that nothing disturbs."""
     began = time.monotonic()
-    os.waitpid(begin(place / f"whole-{method}", model, method), 0)
+    os.waitpid(begin(place / f"whole-{method}", rows, method), 0)
     return weights_of(place / f"whole-{method}")[0], time.monotonic() - began
 
 
-def killed(place: Path, model: Path, method: str, after: float, whole: str) -> tuple[str, bool]:
+def killed(place: Path, rows: Path, method: str, after: float, whole: str) -> tuple[str, bool]:
     """Kill a training after so many seconds, repeat its command, compare."""
     root = Path(tempfile.mkdtemp(dir=place))
-    process = begin(root, model, method)
+    process = begin(root, rows, method)
     time.sleep(after)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     found = len(list(root.glob("train-*/checkpoints/checkpoint-*")))
-    os.waitpid(begin(root, model, method), 0)
+    ended = any(root.glob("train-*/run.json"))
+    os.waitpid(begin(root, rows, method), 0)
     weights, spent = weights_of(root)
     shutil.rmtree(root)
-    return f"{after:.2f} | {found} | {spent['steps_repeated']}", weights == whole
+    return (
+        f"{after:.2f} | {found}{', ended' if ended else ''} | {spent['steps_repeated']}",
+        weights == whole,
+    )
 
 
-def begin(root: Path, model: Path, method: str) -> int:
+def begin(root: Path, rows: Path, method: str) -> int:
     """A training in a process of its own; its number."""
     process = os.fork()
     if process:
         return process
-    shared = Path(os.environ["CQA_RUNS"])
-    if not root.exists() or not any(root.glob("ingest-*")):
-        shutil.copytree(shared, root, dirs_exist_ok=True)
     os.environ["CQA_RUNS"] = str(root)
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
-        words = ["train", "--model", str(model), "--epochs", "3", "--forms", "generation"]
+        words = ["train", str(rows), "--epochs", "2", "--batch-size", "2", "--forms", "generation"]
         app([*words, *(["--full"] if method == "full" else [])], standalone_mode=False)
     os._exit(0)
 

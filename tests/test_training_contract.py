@@ -1,0 +1,314 @@
+"""`cqa train` as a person has it: processes of its own, which are stopped, starved and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import annotation, dialogue, write_rows
+
+from cqa.files import read_json
+
+
+@pytest.fixture(scope="module")
+def words(tiny_model, tmp_path_factory) -> list[str]:
+    """A training of 3 epochs of 3 steps."""
+    batch = tmp_path_factory.mktemp("batch")
+    write_rows(batch / "annotations.jsonl", [annotation(number) for number in range(6)])
+    write_rows(batch / "dialogues.jsonl", [dialogue(number) for number in range(6)])
+    settings = ["--epochs", "3", "--batch-size", "4", "--learning-rate", "1e-2"]
+    return ["train", str(batch), "--model", str(tiny_model), *settings]
+
+
+@pytest.fixture(scope="module")
+def whole(words, tmp_path_factory) -> Path:
+    """The run of that training, undisturbed."""
+    root = tmp_path_factory.mktemp("whole")
+    assert end(begin(words, root)) == 0, said(root)
+    return run_of(root)
+
+
+def begin(words: list[str], root: Path, prepare: Callable | None = None, **environment: str) -> int:
+    """`cqa` in a process of its own; a fork, so that nothing is imported twice. Its number."""
+    from cqa.training import sft  # noqa: F401
+
+    process = os.fork()
+    if process:
+        return process
+    code = 70  # of a defect
+    try:
+        import torch
+
+        from cqa.cli import main
+
+        torch.set_num_threads(1)
+        os.environ |= {"CQA_RUNS": str(root), **environment}
+        out = (root / f"said{environment.get('RANK', '')}").open("a", buffering=1)
+        sys.stdout = sys.stderr = out
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+        sys.argv = ["cqa", *words]
+        if prepare:
+            prepare()
+        main()
+    except SystemExit as ended:
+        code = ended.code or 0
+    finally:
+        os._exit(code)
+
+
+def end(process: int) -> int:
+    """Wait for it; its exit code, or minus the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def said(root: Path, rank: str = "") -> str:
+    return (root / f"said{rank}").read_text()
+
+
+def run_of(root: Path) -> Path:
+    (run,) = root.glob("train-*")
+    return run
+
+
+def weights(run: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(run / "adapter" / "adapter_model.safetensors")
+
+
+def equal(one: dict, two: dict) -> bool:
+    return one.keys() == two.keys() and all((one[name] == two[name]).all() for name in one)
+
+
+def at_step(step: int, act: Callable) -> Callable:
+    """What makes the trainer of a process do something before it takes a step."""
+
+    def prepare() -> None:
+        from cqa.training import sft
+
+        before = sft._Trainer.training_step
+
+        def acting(self, *given, **named):
+            if self.state.global_step == step:
+                act()
+            return before(self, *given, **named)
+
+        sft._Trainer.training_step = acting
+
+    return prepare
+
+
+def test_a_second_ctrl_c_ends_at_once_with_130_and_the_same_command_goes_on(
+    whole, words, cqa, tmp_path
+):
+    root, reached = tmp_path / "runs", tmp_path / "reached"
+    root.mkdir()
+
+    def hang() -> None:
+        reached.touch()
+        time.sleep(120)
+
+    process = begin(words, root, at_step(4, hang))
+    while not reached.exists():
+        time.sleep(0.02)
+    # the same training started a second time meanwhile
+    second = cqa(*words)
+    assert second.exit_code == 1
+    assert f"another process (pid {process} on" in second.stderr
+    assert "is at work on this run" in second.stderr
+    os.kill(process, signal.SIGINT)
+    time.sleep(0.3)
+    assert os.waitpid(process, os.WNOHANG) == (0, 0), "the first Ctrl-C waits for the step"
+    asked = time.monotonic()
+    os.kill(process, signal.SIGINT)
+    assert end(process) == 130
+    assert time.monotonic() - asked < 30
+    assert "stopped; the same command goes on" in said(root)
+    run = run_of(root)
+    assert read_json(run / "run.json")["reason"] == "stopped by the user"
+    kept = [one.name for one in (run / "checkpoints").glob("checkpoint-*")]
+    assert kept == ["checkpoint-3"]
+    assert end(begin(words, root)) == 0
+    assert equal(weights(run), weights(whole))
+    spent = read_json(run / "run.json")["spent"]
+    assert (spent["attempts"], spent["steps"], spent["steps_repeated"]) == (2, 9, 1)
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_training_loses_nothing(whole, words, tmp_path):
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+    assert end(begin(words, tmp_path, at_step(4, fill))) == 1
+    assert "the disk is full, so a checkpoint could not be written" in said(tmp_path)
+    assert "make room, then repeat the command" in said(tmp_path)
+    assert "Traceback" not in said(tmp_path)
+    run = run_of(tmp_path)
+    assert read_json(run / "run.json")["status"] == "failed"
+    assert end(begin(words, tmp_path)) == 0
+    assert read_json(run / "attempts.json")[1]["from_step"] == 3
+    assert equal(weights(run), weights(whole))
+
+
+def test_a_lost_process_is_told_by_the_other_and_the_same_command_goes_on(whole, words, tmp_path):
+    import torch
+
+    def both(prepare: Callable | None = None) -> list[int]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        started = [
+            begin(
+                [*words, "--devices", "2"],
+                tmp_path,
+                prepare if rank else None,
+                RANK=str(rank),
+                LOCAL_RANK=str(rank),
+                WORLD_SIZE="2",
+                MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=port,
+            )
+            for rank in (0, 1)
+        ]
+        return [end(process) for process in started]
+
+    assert both(at_step(4, lambda: os.kill(os.getpid(), signal.SIGKILL))) == [1, -signal.SIGKILL]
+    assert "another process of this training was lost" in said(tmp_path, "0")
+    assert "Traceback" not in said(tmp_path, "0")
+    assert both() == [0, 0], said(tmp_path, "0") + said(tmp_path, "1")
+    run = run_of(tmp_path)
+    one, two = weights(whole), weights(run)
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+    spent = read_json(run / "run.json")["spent"]
+    assert (spent["devices"], spent["attempts"], spent["steps"]) == (2, 2, 9)
+    assert spent["device_seconds"] > 1.5 * sum(
+        one["wall_seconds"] for one in read_json(run / "attempts.json")
+    )
+
+
+def test_a_budget_that_cannot_hold_one_step_is_refused_from_the_estimate(words, cqa):
+    from cqa.runs import runs_root
+
+    refused = cqa(*words, "--budget", "0.00001gpu-seconds")
+    assert refused.exit_code == 4
+    assert "does not hold one step: at twice this machine's fastest matrix" in refused.stderr
+    run = run_of(runs_root())
+    assert not (run / "checkpoints").exists()
+    assert not (run / "attempts.json").exists()  # the device was not touched
+
+
+def test_a_budget_that_one_step_outran_is_refused_after_it_was_measured(words, cqa, monkeypatch):
+    from cqa.runs import runs_root
+    from cqa.training import keeper, sft
+
+    clock = SimpleNamespace(late=0.0)
+    clock.monotonic = lambda: time.monotonic() + clock.late
+    before = sft._Trainer.training_step
+
+    def slow(self, *given, **named):
+        clock.late += 500.0
+        return before(self, *given, **named)
+
+    monkeypatch.setattr(keeper, "time", clock)
+    monkeypatch.setattr(sft._Trainer, "training_step", slow)
+    asked = [*words, "--budget", "600gpu-seconds", "--keep", "0"]
+    refused = cqa(*asked)
+    assert refused.exit_code == 4
+    assert "does not hold one step: the first took 1e+03 s" in refused.stderr
+    run = run_of(runs_root())
+    assert not (run / "adapter").exists()
+    (attempt,) = read_json(run / "attempts.json")
+    assert attempt["steps"] == 1
+    assert 1000 < attempt["device_seconds"] < 1200
+    # what that step took is spent: the same command takes no other one
+    again = cqa(*asked)
+    assert again.exit_code == 4
+    assert "was spent before the first step" in again.stderr
+
+
+class FakeNvml:
+    """Counters of two GPUs in millijoules; a third has none, as GPUs before Volta."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self.millijoules = {"GPU-a": 7e6, "GPU-b": 9e6}
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        return uuid
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> float:
+        if handle not in self.millijoules:
+            raise self.NVMLError("Not Supported")
+        self.millijoules[handle] += 36_000.0  # 0.01 Wh between two readings
+        return self.millijoules[handle]
+
+
+def test_energy_is_measured_or_estimated_or_not_available_and_never_nothing(
+    whole, words, cqa, monkeypatch
+):
+    from cqa import table
+    from cqa.training import energy, rates
+
+    spent = read_json(whole / "run.json")["spent"]
+    assert spent["energy_wh"] is None
+    assert spent["energy_source"].startswith("not available: no GPU")
+    estimated = energy.spent(None, "no GPU", rates.power("300W", "--power"), 60.0)
+    assert (estimated.wh, estimated.source[:19]) == (5.0, "estimated from 300W")  # 300 W for 1/60 h
+
+    nvml = FakeNvml()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    meter, why = energy.meter(["GPU-a", "GPU-c"])
+    assert (meter, why) == (None, "NVML: Not Supported")
+    monkeypatch.setattr(energy, "gpu_uuids", lambda devices: ["GPU-a", "GPU-b"])
+    # 0.13 Wh, and every reading costs two devices 0.01 Wh each: at most 6 readings, a step each
+    made = cqa(*words, "--budget", "0.13Wh", "--keep", "0", "--checkpoint", "development", "--json")
+    assert made.exit_code == 0, made.stderr
+    record = json.loads(made.stdout)
+    spent = record["spent"]
+    assert spent["energy_source"] == "measured by NVML, whole GPU"
+    assert 0.05 < spent["energy_wh"] <= 0.13
+    assert 1 < spent["steps"] < 9
+
+    # the plan beside what was spent, in the results table
+    row = table.read().set_index("id").loc[record["id"]]
+    assert row["planned_device_seconds_low"] <= row["planned_device_seconds"]
+    assert row["planned_device_seconds"] <= row["planned_device_seconds_high"]
+    assert row["planned_device_seconds"] == record["planned"]["device_seconds"]
+    assert row["device_seconds"] == spent["device_seconds"]
+    assert row["planned_memory_bytes"] > 0 < row["peak_memory_bytes"]
+    assert row["energy_wh"] == spent["energy_wh"]
+    assert row["budget_asked"] == "0.13Wh,keep=0.0"
+
+
+def test_the_result_is_the_epoch_that_gains_most_on_the_development_side(words, cqa):
+    from cqa import runs
+
+    made = cqa(*words, "--checkpoint", "development", "--json")
+    assert made.exit_code == 0, made.stderr
+    record = json.loads(made.stdout)
+    chosen = record["checkpoint"]
+    assert (chosen["rule"], chosen["stated"]) == ("development", "before the training")
+    gains = {int(e): g for e, g in chosen["dev_specific_gain_bits_per_token_by_epoch"].items()}
+    assert set(gains) == {1, 2, 3}
+    assert chosen["epoch"] == max(gains, key=gains.get)
+    run = runs.runs_root() / record["id"]
+    result = weights(run)
+    for epoch in gains:
+        (kept,) = (run / f"epoch-{epoch}").glob("*.safetensors")
+        from safetensors.torch import load_file
+
+        assert equal(result, load_file(kept)) == (epoch == chosen["epoch"])
