@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cqa import runs, selection
+from cqa import runs
 from cqa.config import TrainConfig
-from cqa.errors import DataRefused, UsageRefused
-from cqa.examples import Example, Tokens, examples, tokens
+from cqa.errors import UsageRefused
 from cqa.files import sha256_of, write_text
 from cqa.ingest import DataSet
 from cqa.model_ref import Model, subject
 from cqa.progress import Tell
 from cqa.training import budget as budgets
 from cqa.training import checkpoint, epochs
+from cqa.training import devices as several
 from cqa.training.budget import Budget
 from cqa.training.card import card
+from cqa.training.job import Job, Outcome
 from cqa.training.ledger import Ledger
 from cqa.training.pace import Pace
+from cqa.training.prepared import Prepared, prepared
 from cqa.training.rates import Rates
-from cqa.types import Annotation
 
 if TYPE_CHECKING:
-    from cqa.lm import HubTokenizer
     from cqa.training.estimate import Estimate
-    from cqa.training.sft import Job, Outcome
     from cqa.training.size import Size
 
 _WRITTEN_BYTES_PER_SECOND = 2e8
 """At least, where checkpoints go; slower disks cost a step that would have fitted."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The rows of a training as ids, and a sight of the first of them."""
-
-    tokenizer: HubTokenizer
-    learn: list[Tokens]
-    dev: list[Tokens]
-    sight: str
 
 
 def spec(
@@ -69,10 +57,12 @@ def spec(
             "train.py",
             "training/budget.py",
             "training/checkpoint.py",
+            "training/devices.py",
             "training/head.py",
             "training/keeper.py",
             "training/order.py",
             "training/pace.py",
+            "training/prepared.py",
             "training/rows.py",
             "training/sft.py",
             "training/side_effects.py",
@@ -120,7 +110,7 @@ def run(
         trained.tell(**_provenance(config, model, data, set_by))
         counted = size.of(model, config)
         if config.method != "zero-step":  # nothing is spent on no step
-            devices = processes()
+            devices = several.processes()
             estimate.refuse_hopeless(limits, counted, config, ready.learn, devices)
             planned = estimate.estimate(
                 model,
@@ -194,43 +184,6 @@ def plan(
     )
 
 
-def prepared(config: TrainConfig, model: Model, data: DataSet, *, seed: int) -> Prepared:
-    """The rows that these settings train on and are watched on; none is cut and none dropped."""
-    from cqa.lm import load_tokenizer
-
-    tokenizer = load_tokenizer(model)
-    rows = {
-        side: examples(
-            _selected(data.annotations_of(side), config if side != "dev" else None),
-            config.forms,
-            dialogues={dialogue.id: dialogue for dialogue in data.dialogues},
-            # The development side stays true: it shows what the placebo taught.
-            material="annotations" if side == "dev" else config.material,
-            pairing="true" if side == "dev" else config.pairing,
-            seed=seed,
-        )
-        for side in (["train", "dev"] if config.split == "train" else ["all"])
-    }
-    made = {
-        side: [tokens(example, tokenizer, tokenizer.raw.eos_token_id) for example in kept]
-        for side, kept in rows.items()
-    }
-    learn, dev = made.get("train", made.get("all", [])), made.get("dev", [])
-    if not learn:
-        raise DataRefused(
-            "the data set holds no annotations to train on",
-            next_step="cqa ingest a folder with dialogues.jsonl and annotations.jsonl",
-        )
-    first = rows["train" if "train" in rows else "all"]
-    sight = "\n".join(shown(example) for example in first[: len(config.forms)])
-    return Prepared(tokenizer, learn, dev, sight)
-
-
-def processes() -> int:
-    """Processes that train together, one device each, as `accelerate launch` says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def refuse_uncounted(limits: Budget, devices: int) -> Budget:
     """The budget, unless it has a ceiling of energy that nothing here can measure."""
     if limits.energy_wh is None or limits.power is not None:
@@ -248,22 +201,7 @@ def refuse_uncounted(limits: Budget, devices: int) -> Budget:
 
 def _limits(what: runs.Spec, rates: Rates) -> Budget:
     read = budgets.parse(what.budget, rates) if what.budget is not None else Budget()
-    return refuse_uncounted(read, processes())
-
-
-def _selected(annotations: list[Annotation], config: TrainConfig | None) -> list[Annotation]:
-    """What a configuration takes of the annotations; the development side has them whole."""
-    if config and config.rows is not None:
-        annotations = selection.first(annotations, config.rows)
-    return selection.of_kinds(annotations, config.kinds) if config and config.kinds else annotations
-
-
-def shown(example: Example) -> str:
-    """An example as the model reads it, the part to be learned between ⟦ and ⟧."""
-    return (
-        f"--- {example.id}, {example.form}\n"
-        f"{example.preface}{''.join(example.given)}⟦{example.learned}<end of text>⟧\n"
-    )
+    return refuse_uncounted(read, several.processes())
 
 
 def _job(
@@ -278,15 +216,15 @@ def _job(
     started: float,
 ) -> Job:
     from cqa.training.order import step_tokens
-    from cqa.training.sft import Job
 
     lengths, seed = [len(row.ids) for row in ready.learn], what.seed or 0
+    at_once = several.rows_at_once(config.micro_batch_size, config.batch_size)
     ledger = Ledger(folder / "attempts.json")
     pace = Pace(
         budget=limits.for_training(flops_per_token=size.flops_per_token),
-        step_tokens=list(step_tokens(lengths, config.batch_size, seed, config.epochs)),
+        step_tokens=list(step_tokens(lengths, config.batch_size, seed, config.epochs, at_once)),
         steps_per_epoch=-(-len(lengths) // config.batch_size),
-        devices=processes(),
+        devices=several.processes(),
         wall_before=ledger.wall_before + time.monotonic() - started,
         device_before=ledger.device_before,
         energy_before=ledger.energy_before,

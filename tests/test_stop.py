@@ -1,20 +1,16 @@
-"""What ends a training from outside, and what several processes make of it: nothing is lost."""
+"""What ends a training from outside: nothing is lost."""
 
 # ruff: noqa: F811  (rows is a fixture of another file)
 from __future__ import annotations
 
-import errno
-import multiprocessing
 import os
 import signal
-import socket
 from pathlib import Path
 
 import pytest
 from test_sft import job, rows, same, weights  # noqa: F401
 
 from cqa.config import TrainConfig
-from cqa.errors import CqaError
 from cqa.files import read_json
 from cqa.training.stop import smaller
 
@@ -67,33 +63,6 @@ def test_out_of_memory_halves_the_micro_batch_and_changes_no_weight(
     assert all(torch.allclose(undisturbed[name], short[name], atol=1e-4) for name in short)
 
 
-def test_a_full_disk_is_one_message_and_the_earlier_checkpoint_goes_on(
-    whole,
-    tiny_model,
-    rows,
-    tmp_path,
-    monkeypatch,
-):
-    from cqa.training import sft
-
-    save = sft._Trainer._save_optimizer_and_scheduler
-
-    def full(self, folder):
-        if self.state.global_step > 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(self, folder)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sft._Trainer, "_save_optimizer_and_scheduler", full)
-        with pytest.raises(CqaError, match="the disk is full") as told:
-            sft.fit(job(tiny_model, rows, tmp_path / "full"))
-    assert "make room" in told.value.next_step
-    outcome = sft.fit(job(tiny_model, rows, tmp_path / "full"))
-    assert outcome.steps == 9
-    assert read_json(tmp_path / "full" / "attempts.json")[1]["from_step"] == 3
-    assert same(weights(whole), weights(tmp_path / "full"))
-
-
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_stop_waits_for_the_step_saves_and_goes_on_to_the_same_weights(
     tiny_model,
@@ -124,42 +93,3 @@ def test_a_stop_waits_for_the_step_saves_and_goes_on_to_the_same_weights(
     kept = {path.name for path in (tmp_path / "stopped" / "checkpoints").glob("checkpoint-*")}
     assert kept == {"checkpoint-3", "checkpoint-6", "checkpoint-9"}
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
-
-
-def _train_as(rank: int, port: int, work) -> None:
-    import torch
-
-    from cqa.training import sft
-
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    sft.fit(work)
-
-
-def test_two_processes_make_the_weights_of_one_and_both_are_counted(
-    whole,
-    tiny_model,
-    rows,
-    tmp_path,
-):
-    import torch
-
-    work = job(tiny_model, rows, tmp_path / "two")
-    work.pace.devices = 2
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    fork = multiprocessing.get_context("fork")
-    both = [fork.Process(target=_train_as, args=(rank, port, work)) for rank in (0, 1)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(120)
-    assert [process.exitcode for process in both] == [0, 0]
-    one, two = weights(whole), weights(tmp_path / "two")
-    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
-    (attempt,) = read_json(tmp_path / "two" / "attempts.json")
-    assert attempt["steps"] == 9
-    assert attempt["tokens"] == read_json(whole / "attempts.json")[0]["tokens"]
-    assert attempt["device_seconds"] > 1.5 * attempt["wall_seconds"]

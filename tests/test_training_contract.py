@@ -21,11 +21,11 @@ from cqa.files import read_json
 
 @pytest.fixture(scope="module")
 def words(tiny_model, tmp_path_factory) -> list[str]:
-    """A training of 3 epochs of 3 steps."""
+    """A training of 2 epochs of 5 steps of 2 rows."""
     batch = tmp_path_factory.mktemp("batch")
     write_rows(batch / "annotations.jsonl", [annotation(number) for number in range(6)])
     write_rows(batch / "dialogues.jsonl", [dialogue(number) for number in range(6)])
-    settings = ["--epochs", "3", "--batch-size", "4", "--learning-rate", "1e-2"]
+    settings = ["--epochs", "2", "--batch-size", "2", "--learning-rate", "1e-2"]
     return ["train", str(batch), "--model", str(tiny_model), *settings]
 
 
@@ -108,20 +108,27 @@ def at_step(step: int, act: Callable) -> Callable:
     return prepare
 
 
-def test_a_second_ctrl_c_ends_at_once_with_130_and_the_same_command_goes_on(
-    whole, words, cqa, tmp_path
-):
+def test_a_full_disk_and_a_second_ctrl_c_lose_nothing(whole, words, cqa, tmp_path):
     root, reached = tmp_path / "runs", tmp_path / "reached"
     root.mkdir()
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 
     def hang() -> None:
         reached.touch()
         time.sleep(120)
 
-    process = begin(words, root, at_step(4, hang))
+    assert end(begin(words, root, at_step(7, fill))) == 1
+    assert "the disk is full, so a checkpoint could not be written" in said(root)
+    assert "make room, then repeat the command" in said(root)
+    run = run_of(root)
+    assert read_json(run / "run.json")["status"] == "failed"
+
+    process = begin(words, root, at_step(8, hang))
     while not reached.exists():
         time.sleep(0.02)
-    # the same training started a second time meanwhile
+    # the same training, started a second time meanwhile
     second = cqa(*words)
     assert second.exit_code == 1
     assert f"another process (pid {process} on" in second.stderr
@@ -132,31 +139,17 @@ def test_a_second_ctrl_c_ends_at_once_with_130_and_the_same_command_goes_on(
     asked = time.monotonic()
     os.kill(process, signal.SIGINT)
     assert end(process) == 130
-    assert time.monotonic() - asked < 30
+    assert time.monotonic() - asked < 60, "the second does not"
     assert "stopped; the same command goes on" in said(root)
-    run = run_of(root)
     assert read_json(run / "run.json")["reason"] == "stopped by the user"
-    kept = [one.name for one in (run / "checkpoints").glob("checkpoint-*")]
-    assert kept == ["checkpoint-3"]
+    assert [one.name for one in (run / "checkpoints").glob("checkpoint-*")] == ["checkpoint-5"]
+
     assert end(begin(words, root)) == 0
+    assert "Traceback" not in said(root)
     assert equal(weights(run), weights(whole))
     spent = read_json(run / "run.json")["spent"]
-    assert (spent["attempts"], spent["steps"], spent["steps_repeated"]) == (2, 9, 1)
-
-
-def test_a_disk_that_is_full_in_the_middle_of_a_training_loses_nothing(whole, words, tmp_path):
-    def fill() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-
-    assert end(begin(words, tmp_path, at_step(4, fill))) == 1
-    assert "the disk is full, so a checkpoint could not be written" in said(tmp_path)
-    assert "make room, then repeat the command" in said(tmp_path)
-    assert "Traceback" not in said(tmp_path)
-    run = run_of(tmp_path)
-    assert read_json(run / "run.json")["status"] == "failed"
-    assert end(begin(words, tmp_path)) == 0
-    assert read_json(run / "attempts.json")[1]["from_step"] == 3
-    assert equal(weights(run), weights(whole))
+    # 5 steps of the first attempt were lost with its disk, 3 of the second with its Ctrl-C
+    assert (spent["attempts"], spent["steps"], spent["steps_repeated"]) == (3, 10, 8)
 
 
 def test_a_lost_process_is_told_by_the_other_and_the_same_command_goes_on(whole, words, tmp_path):
@@ -181,7 +174,7 @@ def test_a_lost_process_is_told_by_the_other_and_the_same_command_goes_on(whole,
         ]
         return [end(process) for process in started]
 
-    assert both(at_step(4, lambda: os.kill(os.getpid(), signal.SIGKILL))) == [1, -signal.SIGKILL]
+    assert both(at_step(7, lambda: os.kill(os.getpid(), signal.SIGKILL))) == [1, -signal.SIGKILL]
     assert "another process of this training was lost" in said(tmp_path, "0")
     assert "Traceback" not in said(tmp_path, "0")
     assert both() == [0, 0], said(tmp_path, "0") + said(tmp_path, "1")
@@ -189,7 +182,7 @@ def test_a_lost_process_is_told_by_the_other_and_the_same_command_goes_on(whole,
     one, two = weights(whole), weights(run)
     assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
     spent = read_json(run / "run.json")["spent"]
-    assert (spent["devices"], spent["attempts"], spent["steps"]) == (2, 2, 9)
+    assert (spent["devices"], spent["attempts"], spent["steps"]) == (2, 2, 10)
     assert spent["device_seconds"] > 1.5 * sum(
         one["wall_seconds"] for one in read_json(run / "attempts.json")
     )
@@ -212,7 +205,7 @@ def test_a_budget_that_one_step_outran_is_refused_after_it_was_measured(words, c
 
     clock = SimpleNamespace(late=0.0)
     clock.monotonic = lambda: time.monotonic() + clock.late
-    before = sft._Trainer.training_step
+    before = sft._Trainer.training_step  # twice a step
 
     def slow(self, *given, **named):
         clock.late += 500.0
@@ -223,12 +216,12 @@ def test_a_budget_that_one_step_outran_is_refused_after_it_was_measured(words, c
     asked = [*words, "--budget", "600gpu-seconds", "--keep", "0"]
     refused = cqa(*asked)
     assert refused.exit_code == 4
-    assert "does not hold one step: the first took 1e+03 s" in refused.stderr
+    assert "does not hold one step: the first took 1000 s" in refused.stderr
     run = run_of(runs_root())
     assert not (run / "adapter").exists()
     (attempt,) = read_json(run / "attempts.json")
     assert attempt["steps"] == 1
-    assert 1000 < attempt["device_seconds"] < 1200
+    assert 1000 <= attempt["device_seconds"] < 1200
     # what that step took is spent: the same command takes no other one
     again = cqa(*asked)
     assert again.exit_code == 4
@@ -253,7 +246,6 @@ class FakeNvml:
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> float:
         if handle not in self.millijoules:
             raise self.NVMLError("Not Supported")
-        self.millijoules[handle] += 36_000.0  # 0.01 Wh between two readings
         return self.millijoules[handle]
 
 
@@ -261,7 +253,7 @@ def test_energy_is_measured_or_estimated_or_not_available_and_never_nothing(
     whole, words, cqa, monkeypatch
 ):
     from cqa import table
-    from cqa.training import energy, rates
+    from cqa.training import energy, rates, sft
 
     spent = read_json(whole / "run.json")["spent"]
     assert spent["energy_wh"] is None
@@ -274,14 +266,23 @@ def test_energy_is_measured_or_estimated_or_not_available_and_never_nothing(
     meter, why = energy.meter(["GPU-a", "GPU-c"])
     assert (meter, why) == (None, "NVML: Not Supported")
     monkeypatch.setattr(energy, "gpu_uuids", lambda devices: ["GPU-a", "GPU-b"])
-    # 0.13 Wh, and every reading costs two devices 0.01 Wh each: at most 6 readings, a step each
-    made = cqa(*words, "--budget", "0.13Wh", "--keep", "0", "--checkpoint", "development", "--json")
+    before = sft._Trainer.training_step  # twice a step
+
+    def drawing(self, *given, **named):
+        for uuid in nvml.millijoules:
+            nvml.millijoules[uuid] += 36_000.0  # 0.01 Wh, so a step draws 0.04 Wh
+        return before(self, *given, **named)
+
+    monkeypatch.setattr(sft._Trainer, "training_step", drawing)
+    made = cqa(*words, "--budget", "0.3Wh", "--keep", "0", "--json")
     assert made.exit_code == 0, made.stderr
     record = json.loads(made.stdout)
     spent = record["spent"]
     assert spent["energy_source"] == "measured by NVML, whole GPU"
-    assert 0.05 < spent["energy_wh"] <= 0.13
-    assert 1 < spent["steps"] < 9
+    assert spent["energy_wh"] == pytest.approx(0.04 * spent["steps"])
+    assert 0.2 <= spent["energy_wh"] <= 0.3
+    (fit,) = spent["plan"]
+    assert fit["steps"] == spent["steps"]
 
     # the plan beside what was spent, in the results table
     row = table.read().set_index("id").loc[record["id"]]
@@ -291,11 +292,13 @@ def test_energy_is_measured_or_estimated_or_not_available_and_never_nothing(
     assert row["device_seconds"] == spent["device_seconds"]
     assert row["planned_memory_bytes"] > 0 < row["peak_memory_bytes"]
     assert row["energy_wh"] == spent["energy_wh"]
-    assert row["budget_asked"] == "0.13Wh,keep=0.0"
+    assert row["budget_asked"] == "0.3Wh,keep=0.0"
 
 
 def test_the_result_is_the_epoch_that_gains_most_on_the_development_side(words, cqa):
-    from cqa import runs
+    from safetensors.torch import load_file
+
+    from cqa.runs import runs_root
 
     made = cqa(*words, "--checkpoint", "development", "--json")
     assert made.exit_code == 0, made.stderr
@@ -303,12 +306,10 @@ def test_the_result_is_the_epoch_that_gains_most_on_the_development_side(words, 
     chosen = record["checkpoint"]
     assert (chosen["rule"], chosen["stated"]) == ("development", "before the training")
     gains = {int(e): g for e, g in chosen["dev_specific_gain_bits_per_token_by_epoch"].items()}
-    assert set(gains) == {1, 2, 3}
+    assert set(gains) == {1, 2}
+    assert gains[1] != gains[2]
     assert chosen["epoch"] == max(gains, key=gains.get)
-    run = runs.runs_root() / record["id"]
-    result = weights(run)
+    run = runs_root() / record["id"]
     for epoch in gains:
         (kept,) = (run / f"epoch-{epoch}").glob("*.safetensors")
-        from safetensors.torch import load_file
-
-        assert equal(result, load_file(kept)) == (epoch == chosen["epoch"])
+        assert equal(weights(run), load_file(kept)) == (epoch == chosen["epoch"])

@@ -11,7 +11,7 @@ from cqa.training.rates import Rates
 from cqa.training.size import FLOPS_FORMULA, Size
 
 if TYPE_CHECKING:
-    from cqa.training.sft import Outcome
+    from cqa.training.job import Outcome
 
 
 def bill(
@@ -38,6 +38,7 @@ def bill(
         "steps": steps_kept,
         "steps_repeated": sum(one.steps for one in attempts) - steps_kept,
         "attempts": len(attempts),
+        "rows_read_twice": outcome.rows_read_twice,
         "plan": [{"after_step": step, "steps": total} for step, total in outcome.fits],
         "flops": size.flops_per_token * tokens,
         "flops_formula": FLOPS_FORMULA,

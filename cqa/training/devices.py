@@ -22,6 +22,34 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def processes() -> int:
+    """Processes that train together, one device each."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rows_per_process(batch_size: int) -> int:
+    """Rows of an optimiser step that each process has."""
+    rows, left_over = divmod(batch_size, processes())
+    if left_over or not rows:
+        raise CqaError(
+            f"a batch of {batch_size} rows cannot be shared by {processes()} processes",
+            next_step="choose --batch-size as a multiple of --devices",
+        )
+    return rows
+
+
+def dividing(micro: int, rows: int) -> int:
+    """The largest micro-batch up to this one that divides the rows of a step."""
+    return next(size for size in range(min(micro, rows), 0, -1) if rows % size == 0)
+
+
+def rows_at_once(micro: int, batch_size: int) -> int:
+    """Rows that all processes read together; 1 where there is only one process."""
+    if processes() == 1:
+        return 1
+    return processes() * dividing(micro, rows_per_process(batch_size))
+
+
 def launched() -> bool:
     """Whether this process was started by `accelerate launch`, by hand or by `launch`."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ

@@ -177,7 +177,7 @@ class Keeper(TrainerCallback):
         if step == 1 and left <= 0:
             raise BudgetTooSmall(
                 f"the budget ({self._pace.budget.understood()}) does not hold one step: the first "
-                f"took {self.stepping_seconds:.3g} s and ended {-left:.3g} s after it was spent",
+                f"took {self.stepping_seconds:.4g} s and ended {-left:.4g} s after it was spent",
                 next_step="give more, or a smaller batch size or model",
             )
 

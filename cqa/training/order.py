@@ -35,12 +35,22 @@ class LikeLengths(Sampler[int]):
 
 
 def step_tokens(
-    lengths: Sequence[int], rows_per_step: int, seed: int, epochs: int
+    lengths: Sequence[int], rows_per_step: int, seed: int, epochs: int, at_once: int = 1
 ) -> Iterator[int]:
-    """Tokens of every step of so many epochs, in their order; padding is not counted."""
+    """Tokens of every step of so many epochs, in their order; padding is not counted.
+
+    at_once: rows that several devices read together, see `read_twice`.
+    """
     sampler = LikeLengths(lengths, rows_per_step, seed)
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
         order = list(sampler)
+        order += order[: read_twice(len(order), at_once)]
         for start in range(0, len(order), rows_per_step):
             yield sum(lengths[row] for row in order[start : start + rows_per_step])
+
+
+def read_twice(rows: int, at_once: int) -> int:
+    """Rows of the beginning of an epoch with which accelerate fills up its end, so that every
+    device has as many; `at_once` is the micro-batch times the devices. None on one device."""
+    return -rows % at_once

@@ -64,6 +64,8 @@ def bill(spent: Fields, planned: Fields | None) -> Iterator[tuple[str, str]]:
         "steps, tokens",
         f"{spent['steps']} ({spent['epochs']:g} epochs), {spent['tokens']:,}{repeated}",
     )
+    if twice := spent.get("rows_read_twice"):
+        yield "read twice", f"{twice} rows of every epoch, so that all devices have as many"
     if fits := spent.get("plan"):
         first, *later = fits
         slower = "".join(

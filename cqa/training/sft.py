@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,17 +23,15 @@ from transformers import PrinterCallback, TrainerState, set_seed  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
-from cqa.config import TrainConfig  # noqa: E402
-from cqa.errors import BudgetTooSmall, CqaError  # noqa: E402
+from cqa.errors import BudgetTooSmall  # noqa: E402
 from cqa.examples import Tokens  # noqa: E402
 from cqa.files import write_json  # noqa: E402
 from cqa.heap import keep_freed_memory  # noqa: E402
-from cqa.lm import RECIPE, HubTokenizer, is_zero_adapter, load_model  # noqa: E402
-from cqa.model_ref import Model  # noqa: E402
-from cqa.training import energy, head, probe, rows  # noqa: E402
+from cqa.lm import RECIPE, is_zero_adapter, load_model  # noqa: E402
+from cqa.training import devices, energy, head, order, probe, rows  # noqa: E402
+from cqa.training.job import Job, Outcome  # noqa: E402
 from cqa.training.keeper import Keeper  # noqa: E402
 from cqa.training.ledger import Ledger  # noqa: E402
-from cqa.training.order import LikeLengths  # noqa: E402
 from cqa.training.pace import Pace  # noqa: E402
 from cqa.training.size import lora_config  # noqa: E402
 from cqa.training.stop import (  # noqa: E402
@@ -49,60 +46,6 @@ from cqa.training.stop import (  # noqa: E402
 datasets.disable_progress_bars()
 
 
-@dataclass(frozen=True)
-class Job:
-    """One training: what, on what, how, and where it is written."""
-
-    model: Model
-    tokenizer: HubTokenizer
-    train: Sequence[Tokens]
-    dev: Sequence[Tokens]
-    config: TrainConfig
-    seed: int
-    pace: Pace
-    folder: Path
-    """checkpoints/, plan.json and attempts.json live here, during the training and after it."""
-    tell: Callable[[int, int, str], None]
-    """Called with (step, total steps, note)."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training did. Losses are nats per learned token, in the mean of a step; those of the
-    development side in the mean over its batches."""
-
-    steps: int
-    asked_steps: int
-    planned_steps: int
-    """Fewer than asked where the budget did not reach; the schedule was fitted to them."""
-    epochs: float
-    tokens: int
-    seconds: float
-    first_loss: float | None
-    """None, and `last_loss` too, where no step was asked for."""
-    last_loss: float | None
-    dev_loss_by_epoch: list[float]
-    trained_parameters: int
-    parameters: int
-    cut_short: bool
-    devices: int
-    device: str
-    micro_batch_size: int
-    """As it was in the end: halved, and the accumulation doubled, where memory was too small."""
-    accumulation: int
-    stepping_seconds: float
-    """Of this attempt, from its first step to its last, evaluation and checkpoints included."""
-    stepped_tokens: int
-    """In those seconds."""
-    peak_memory_bytes: int
-    peak_memory_of: str
-    energy_source: str
-    matmul_flop_per_second: float | None
-    """What this device was measured to do in nothing but matrix products."""
-    fits: Sequence[tuple[int, int]] = ()
-    """(after this step, planned steps) for every time that the budget lowered the plan."""
-
-
 def fit(job: Job) -> Outcome:
     """Train, or go on from the last checkpoint in the folder; leaves the result in `result/`.
 
@@ -111,9 +54,9 @@ def fit(job: Job) -> Outcome:
     Raises BudgetTooSmall where not one step was possible.
     """
     ledger = Ledger(job.folder / "attempts.json")
-    per_process = _rows_per_process(job.config)
+    per_process = devices.rows_per_process(job.config.batch_size)
     tried = [one.micro_batch_size for one in ledger.earlier if one.micro_batch_size]
-    micro = min([*tried, _dividing(job.config.micro_batch_size, per_process)])
+    micro = min([*tried, devices.dividing(job.config.micro_batch_size, per_process)])
     pace = replace(job.pace)
     with gently() as stop, told_of_full_disk(job.folder), told_of_lost_process():
         while True:
@@ -121,7 +64,7 @@ def fit(job: Job) -> Outcome:
                 return _attempt(job, pace, ledger, stop, micro)
             except RuntimeError as error:
                 less = smaller(micro, per_process)
-                if not is_out_of_memory(error) or less is None or _processes() > 1:
+                if not is_out_of_memory(error) or less is None or devices.processes() > 1:
                     raise
             ledger.now.out_of_memory = True
             ledger.next_attempt()
@@ -159,7 +102,7 @@ def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Ou
         tell=job.tell,
         meter=meter,
     )
-    accumulation = _rows_per_process(config) // micro
+    accumulation = devices.rows_per_process(config.batch_size) // micro
     arguments = SFTConfig(
         output_dir=str(job.folder / "checkpoints"),
         max_steps=pace.total_steps,
@@ -246,28 +189,10 @@ def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Ou
         energy_source=energy_source,
         matmul_flop_per_second=speed,
         fits=tuple(pace.fits),
+        rows_read_twice=order.read_twice(
+            len(job.train), devices.rows_at_once(micro, config.batch_size)
+        ),
     )
-
-
-def _processes() -> int:
-    """Processes that train together, as `accelerate launch` says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _rows_per_process(config: TrainConfig) -> int:
-    """Rows of an optimiser step that each process has."""
-    rows, left_over = divmod(config.batch_size, _processes())
-    if left_over or not rows:
-        raise CqaError(
-            f"a batch of {config.batch_size} rows cannot be shared by {_processes()} processes",
-            next_step="choose --batch-size as a multiple of --devices",
-        )
-    return rows
-
-
-def _dividing(micro: int, rows: int) -> int:
-    """The largest micro-batch up to this one that divides the rows of a step."""
-    return next(size for size in range(min(micro, rows), 0, -1) if rows % size == 0)
 
 
 def peak_memory(cuda: bool) -> tuple[int, str]:
@@ -292,10 +217,12 @@ class _Trainer(SFTTrainer):
         core = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         head.install(core)
 
-    def _get_train_sampler(self, train_dataset=None) -> LikeLengths:
+    def _get_train_sampler(self, train_dataset=None) -> order.LikeLengths:
         arguments = self.args
         per_step = self._train_batch_size * arguments.gradient_accumulation_steps
-        return LikeLengths(self._lengths, per_step * arguments.world_size, arguments.data_seed)
+        return order.LikeLengths(
+            self._lengths, per_step * arguments.world_size, arguments.data_seed
+        )
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         if self.lr_scheduler is None:

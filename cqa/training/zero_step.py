@@ -14,7 +14,8 @@ from peft import get_peft_model  # noqa: E402
 from transformers import TrainerState, set_seed  # noqa: E402
 
 from cqa.lm import load_model  # noqa: E402
-from cqa.training.sft import Job, Outcome, peak_memory  # noqa: E402
+from cqa.training.job import Job, Outcome  # noqa: E402
+from cqa.training.sft import peak_memory  # noqa: E402
 from cqa.training.size import lora_config  # noqa: E402
 
 

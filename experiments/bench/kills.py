@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def few_rows(folder: Path) -> Path:
-    """The first six shipped annotations with their dialogues; one of them is the development side.
+    """The first four shipped annotations with their dialogues; one of them is the development side.
 
     Also, from here on, four neutral passages instead of all for the side effects.
     """
@@ -64,7 +64,7 @@ def few_rows(folder: Path) -> Path:
     few.mkdir()
     for name in ("annotations.jsonl", "dialogues.jsonl"):
         lines = (source / name).read_text("utf-8").splitlines(keepends=True)
-        (few / name).write_text("".join(lines[:6]), "utf-8")
+        (few / name).write_text("".join(lines[:4]), "utf-8")
     shutil.copy(source / "batch.toml", few)
     neutral.mkdir()
     for file in shipped(side_effects.NEUTRAL_TEXTS).glob("*.txt"):
@@ -108,7 +108,7 @@ def begin(root: Path, rows: Path, method: str) -> int:
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
-        words = ["train", str(rows), "--epochs", "2", "--batch-size", "2", "--forms", "generation"]
+        words = ["train", str(rows), "--epochs", "2", "--batch-size", "1", "--forms", "generation"]
         app([*words, *(["--full"] if method == "full" else [])], standalone_mode=False)
     os._exit(0)
 
