@@ -109,6 +109,7 @@ def run(
         dev = checkpoint.development(data, ready.tokenizer) if by_development else None
         trained.tell(**_provenance(config, model, data, set_by))
         counted = size.of(model, config)
+        probing = time.monotonic()
         if config.method != "zero-step":  # nothing is spent on no step
             devices = several.processes()
             estimate.refuse_hopeless(limits, counted, config, ready.learn, devices)
@@ -124,7 +125,8 @@ def run(
                 size=counted,
             )
             trained.tell(planned=planned.record())
-        job = _job(ready, config, model, what, limits, counted, trained.path, tell, started)
+        probed = time.monotonic() - probing
+        job = _job(ready, config, model, what, limits, counted, trained.path, tell, started, probed)
         outcome = fit(job)
         ledger = Ledger.read(trained.file("attempts.json"))
         spent = bill(outcome, ledger, counted, limits, rates)
@@ -214,6 +216,7 @@ def _job(
     folder: Path,
     tell: Tell,
     started: float,
+    probed: float = 0.0,
 ) -> Job:
     from cqa.training.order import step_tokens
 
@@ -225,7 +228,7 @@ def _job(
         step_tokens=list(step_tokens(lengths, config.batch_size, seed, config.epochs, at_once)),
         steps_per_epoch=-(-len(lengths) // config.batch_size),
         devices=several.processes(),
-        wall_before=ledger.wall_before + time.monotonic() - started,
+        wall_before=ledger.wall_before + time.monotonic() - started - probed,
         device_before=ledger.device_before,
         energy_before=ledger.energy_before,
         saving_seconds=1.0 + 2 * 12 * size.trained / _WRITTEN_BYTES_PER_SECOND,
@@ -241,6 +244,7 @@ def _job(
         pace=pace,
         folder=folder,
         tell=tell,
+        probed_seconds=probed,
     )
 
 

@@ -275,12 +275,20 @@ def test_telemetry_is_off(tiny_model, rows, tmp_path, monkeypatch):
     sft.fit(job(tiny_model, rows[:2], tmp_path, config=quick()))
 
 
-def test_four_bits_are_refused_with_the_reason_where_they_cannot_be():
-    from cqa.errors import UsageRefused
-    from cqa.quantisation import four_bits
+def test_four_bits_are_refused_with_the_reason_where_they_cannot_be(cqa, monkeypatch):
+    import sys
+    from types import ModuleType
 
-    with pytest.raises(UsageRefused, match=r"bitsandbytes|CUDA"):
-        four_bits()
+    import torch
+
+    installed = ModuleType("bitsandbytes")
+    installed.__spec__ = object()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for module, reason in ((None, "pip install 'cqa[qlora]'"), (installed, "need a CUDA GPU")):
+        monkeypatch.setitem(sys.modules, "bitsandbytes", module)
+        refused = cqa("train", "--qlora")
+        assert refused.exit_code == 2
+        assert reason in refused.stderr
 
 
 def test_an_adapter_of_a_four_bit_base_is_not_scored_on_another(tiny_model, rows, tmp_path):

@@ -31,6 +31,8 @@ class Job:
     """checkpoints/, plan.json and attempts.json live here, during the training and after it."""
     tell: Callable[[int, int, str], None]
     """Called with (step, total steps, note)."""
+    probed_seconds: float = 0.0
+    """Of the device's time, taken just before by the estimate; they are spent all the same."""
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,11 @@ def fit(job: Job) -> Outcome:
     per_process = devices.rows_per_process(job.config.batch_size)
     tried = [one.micro_batch_size for one in ledger.earlier if one.micro_batch_size]
     micro = min([*tried, devices.dividing(job.config.micro_batch_size, per_process)])
-    pace = replace(job.pace)
+    pace, began = replace(job.pace), time.monotonic() - job.probed_seconds
     with gently() as stop, told_of_full_disk(job.folder), told_of_lost_process():
         while True:
             try:
-                return _attempt(job, pace, ledger, stop, micro)
+                return _attempt(job, pace, ledger, stop, micro, began)
             except RuntimeError as error:
                 less = smaller(micro, per_process)
                 if not is_out_of_memory(error) or less is None or devices.processes() > 1:
@@ -69,7 +69,7 @@ def fit(job: Job) -> Outcome:
             ledger.now.out_of_memory = True
             ledger.next_attempt()
             job.tell(0, pace.total_steps, f"out of memory with {micro} rows at once, now {less}")
-            micro = less
+            micro, began = less, time.monotonic()
             pace = replace(
                 job.pace, wall_before=ledger.wall_before, device_before=ledger.device_before
             )
@@ -77,8 +77,9 @@ def fit(job: Job) -> Outcome:
                 torch.cuda.empty_cache()
 
 
-def _attempt(job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int) -> Outcome:
-    started = time.monotonic()
+def _attempt(
+    job: Job, pace: Pace, ledger: Ledger, stop: Stop, micro: int, started: float
+) -> Outcome:
     config = job.config
     ledger.now.micro_batch_size = micro
     asked_steps = config.epochs * pace.steps_per_epoch
