@@ -154,6 +154,19 @@ def test_time_for_saving_is_kept_back():
     assert done.seconds <= 30
 
 
+def test_time_for_reading_the_development_side_is_planned_for_whole_epochs_only():
+    # Ten steps of 1 s an epoch, and 100 tokens of the development side: 5 s, as long as 5 steps.
+    # Of 44 s, 40 hold at a margin of a tenth: two epochs with their readings, 30 s, and the ten
+    # steps of a third without it, not with it.
+    pace = plan(Budget(wall_seconds=44), saving_seconds=0.0, dev_tokens=100)
+    steps = [(6.0 if step in (10, 20) else 1.0, 10) for step in range(100)]
+    done = train(pace, steps)
+    assert done.steps == 29
+    # Of 8 s, 7 hold: they are all for steps.
+    pace = plan(Budget(wall_seconds=8), saving_seconds=0.0, dev_tokens=100)
+    assert train(pace, [(1.0, 10)] * 100).steps == 7
+
+
 def test_tokens_are_used_up_to_the_last_step_that_fits_and_the_plan_is_known_beforehand():
     for seed in range(400):
         rng = random.Random(seed)

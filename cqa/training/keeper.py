@@ -115,7 +115,8 @@ class Keeper(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, **kwargs):
         """The development side is only watched: it is not read where that would break a ceiling."""
-        (no_time,) = self._told([self._pace.seconds_left(self._elapsed()) < 0])
+        left = self._pace.seconds_left(self._elapsed()) - self._pace.watching_seconds
+        (no_time,) = self._told([left < 0])
         if no_time:
             control.should_evaluate = False
 

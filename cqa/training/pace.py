@@ -106,7 +106,7 @@ class Pace:
 
     def __post_init__(self) -> None:
         self.total_steps = len(self.step_tokens)
-        self._through = [0, *itertools.accumulate(self.step_tokens)]
+        self._tokens = [0, *itertools.accumulate(self.step_tokens)]
         if self.budget.epochs is not None:
             # Down to whole steps: 0.5 epochs of 5 steps are 2 steps, never 3.
             self.total_steps = min(
@@ -114,12 +114,10 @@ class Pace:
             )
         self.total_steps = min(self.total_steps, self.held_by_tokens(0, 0))
         self._asked = self.total_steps
-        # With the passes over the development side that end before each of these steps.
-        aside = self.dev_tokens * _PASS_OF_STEP
-        self._work = [
-            tokens + max(0, step - 1) // self.steps_per_epoch * aside
-            for step, tokens in enumerate(self._through)
-        ]
+        # With the passes over the development side: those before the end of a step, those after it.
+        epoch, aside = self.steps_per_epoch, self.dev_tokens * _PASS_OF_STEP
+        self._before = [n + max(0, s - 1) // epoch * aside for s, n in enumerate(self._tokens)]
+        self._after = [n + s // epoch * aside for s, n in enumerate(self._tokens)]
 
     def resume(self, fits: Sequence[Sequence[int]]) -> None:
         """Take over the plan of earlier attempts."""
@@ -132,7 +130,7 @@ class Pace:
         if self.budget.tokens is None:
             return len(self.step_tokens)
         left = self.budget.tokens - self.tokens_lost - tokens
-        return bisect_right(self._through, self._through[step] + left) - 1
+        return bisect_right(self._tokens, self._tokens[step] + left) - 1
 
     def lower_to_tokens(self, step: int, tokens: int) -> None:
         """Lower `total_steps` to what a ceiling of tokens still allows."""
@@ -153,7 +151,7 @@ class Pace:
         attempts, each step once; energy_wh: of this attempt, where it is measured.
         """
         self.lower_to_tokens(step, tokens)
-        work = self._work[step] - self._work[step - 1]
+        work = self._before[step] - self._before[step - 1]
         self._seconds.count(stepping_seconds, work)
         left = self.seconds_left(seconds)
         if left != float("inf"):
@@ -182,12 +180,13 @@ class Pace:
 
     def _holding(self, gauge: _Gauge, step: int, left: float, pace: float) -> int:
         """Total steps that `left` holds at this pace, if the last one is as slow as any before."""
-        done = self._work[step]
-        reached = bisect_right(self._work, done + left / max(pace, 1e-12)) - 1
+        done = self._before[step]
+        reached = bisect_right(self._after, done + left / max(pace, 1e-12)) - 1
         total = min(self.total_steps, max(step, reached))
         while total > step:
-            last = _MARGIN * gauge.slowest * self.step_tokens[total - 1]
-            if pace * (self._work[total - 1] - done) + last <= left:
+            last = self.step_tokens[total - 1]
+            usual = self._after[total] - done - last
+            if pace * usual + _MARGIN * gauge.slowest * last <= left:
                 break
             total -= 1
         return total
@@ -195,14 +194,14 @@ class Pace:
     def seconds_left(self, seconds: float) -> float:
         """Seconds until the budget is spent, `seconds` into this attempt; infinite without one.
 
-        What it takes to read the development side once more and to write the result is kept back.
+        What it takes to write the result is kept back.
         """
         left = self.budget.seconds_left(
             wall=self.wall_before + seconds,
             device=self.device_before + seconds * self.devices,
             devices=self.devices,
         )
-        return left - self.saving_seconds - self.watching_seconds
+        return left - self.saving_seconds
 
     @property
     def watching_seconds(self) -> float:
