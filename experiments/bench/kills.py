@@ -4,7 +4,8 @@
 
 Each is a fork of this process, so nothing but the training is killed and nothing is imported twice.
 The model is the embedded one, the rows are some of the shipped ones; LoRA and full fine-tuning take
-turns. The moments are drawn over the whole length of a run, its end with side effects and card too.
+turns. The moments are drawn over the whole length of a run, its end with side effects and card too,
+on the clock of its own processor time, so that what the machine does beside it does not shift them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import torch
 
 from cqa import quiet
@@ -42,7 +44,9 @@ def main() -> None:
         place = Path(folder)
         rows = few_rows(place)
         whole = {method: uninterrupted(place, rows, method) for method in ("lora", "full")}
-        print("| | method | killed after s | checkpoints then | steps again | same weights |")  # noqa: T201
+        print(
+            "| | method | killed after processor s | checkpoints then | steps again | same weights |"
+        )  # noqa: T201
         print("| --: | --- | --: | --: | --: | --- |")  # noqa: T201
         same = 0
         for number in range(asked.kills):
@@ -75,17 +79,18 @@ def few_rows(folder: Path) -> Path:
 
 
 def uninterrupted(place: Path, rows: Path, method: str) -> tuple[str, float]:
-    """(sha256 of the weights, seconds) of a training that nothing disturbs."""
-    began = time.monotonic()
-    os.waitpid(begin(place / f"whole-{method}", rows, method), 0)
-    return weights_of(place / f"whole-{method}")[0], time.monotonic() - began
+    """(sha256 of the weights, processor seconds) of a training that nothing disturbs."""
+    _, _, used = os.wait4(begin(place / f"whole-{method}", rows, method), 0)
+    return weights_of(place / f"whole-{method}")[0], used.ru_utime + used.ru_stime
 
 
 def killed(place: Path, rows: Path, method: str, after: float, whole: str) -> tuple[str, bool]:
-    """Kill a training after so many seconds, repeat its command, compare."""
+    """Kill a training that has had so many processor seconds, repeat its command, compare."""
     root = Path(tempfile.mkdtemp(dir=place))
     process = begin(root, rows, method)
-    time.sleep(after)
+    running = psutil.Process(process)
+    while running.status() != psutil.STATUS_ZOMBIE and sum(running.cpu_times()[:2]) < after:
+        time.sleep(0.005)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     found = len(list(root.glob("train-*/checkpoints/checkpoint-*")))
