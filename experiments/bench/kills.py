@@ -44,9 +44,7 @@ def main() -> None:
         place = Path(folder)
         rows = few_rows(place)
         whole = {method: uninterrupted(place, rows, method) for method in ("lora", "full")}
-        print(
-            "| | method | killed after processor s | checkpoints then | steps again | same weights |"
-        )  # noqa: T201
+        print("| | method | killed at cpu s | checkpoints | steps again | same weights |")  # noqa: T201
         print("| --: | --- | --: | --: | --: | --- |")  # noqa: T201
         same = 0
         for number in range(asked.kills):
