@@ -75,21 +75,23 @@ def test_a_stop_waits_for_the_step_saves_and_goes_on_to_the_same_weights(
     config = TrainConfig(
         method=method, epochs=3, batch_size=4, micro_batch_size=2, learning_rate=1e-2
     )
-    sft.fit(job(tiny_model, rows, tmp_path / "whole", config=config))
+    dev = job(tiny_model, rows, tmp_path).train[:2]
+    whole = sft.fit(job(tiny_model, rows, tmp_path / "whole", config=config, dev=dev))
 
     def stop_at_four(step: int, *_) -> None:
         if step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    stopped = job(tiny_model, rows, tmp_path / "stopped", config=config, tell=stop_at_four)
+    stopped = job(tiny_model, rows, tmp_path / "stopped", config=config, dev=dev, tell=stop_at_four)
     with pytest.raises(KeyboardInterrupt):
         sft.fit(stopped)
     kept = {path.name for path in (tmp_path / "stopped" / "checkpoints").glob("checkpoint-*")}
     assert kept == {"checkpoint-3", "checkpoint-5"}  # in the middle of the second epoch
     assert not (tmp_path / "stopped" / "result").exists()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "the handler is given back"
-    outcome = sft.fit(job(tiny_model, rows, tmp_path / "stopped", config=config))
+    outcome = sft.fit(job(tiny_model, rows, tmp_path / "stopped", config=config, dev=dev))
     assert outcome.steps == 9
+    assert outcome.dev_loss_by_epoch == whole.dev_loss_by_epoch
     kept = {path.name for path in (tmp_path / "stopped" / "checkpoints").glob("checkpoint-*")}
     assert kept == {"checkpoint-3", "checkpoint-6", "checkpoint-9"}
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))

@@ -115,6 +115,10 @@ class Keeper(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, **kwargs):
         """The development side is only watched: it is not read where that would break a ceiling."""
+        if self.stopped and state.global_step % self._pace.steps_per_epoch:
+            # A stop in the middle of an epoch: it is saved, and reading would add a loss of none.
+            control.should_evaluate = control.should_save = False
+            return
         left = self._pace.seconds_left(self._elapsed()) - self._pace.watching_seconds
         (no_time,) = self._told([left < 0])
         if no_time:

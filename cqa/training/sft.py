@@ -180,7 +180,7 @@ def _attempt(
         parameters=sum(p.numel() for p in trainer.model.parameters()),
         cut_short=keeper.cut_short,
         devices=pace.devices,
-        device=torch.cuda.get_device_name() if cuda else "cpu, counted as one device",
+        device=torch.cuda.get_device_name() if cuda else _cpu(pace.devices),
         micro_batch_size=micro,
         accumulation=accumulation,
         stepping_seconds=keeper.stepping_seconds,
@@ -194,6 +194,11 @@ def _attempt(
             len(job.train), devices.rows_at_once(micro, config.batch_size)
         ),
     )
+
+
+def _cpu(processes: int) -> str:
+    several = f"cpu, {processes} processes, each counted as one device"
+    return several if processes > 1 else "cpu, counted as one device"
 
 
 def peak_memory(cuda: bool) -> tuple[int, str]:
