@@ -12,7 +12,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help reproduce study accept test test-slurm test-wheel check docs bench
+.PHONY: help reproduce study accept test test-slurm test-wheel fuzz check docs bench
 
 help:
 	@echo "make reproduce   install, run the small study, show its results table"
@@ -22,7 +22,8 @@ help:
 	@echo "make test-wheel  the wheel in a fresh environment and an empty directory"
 	@echo "make docs        write the pages of docs/ that come from the code"
 	@echo "make accept      write the small study's numbers to experiments/results/ and to its [expected]"
-	@echo "make check       lint"
+	@echo "make fuzz        bad input: more than 10,000 cases, new ones each time (some ten minutes of one core)"
+	@echo "make check       lint, bandit over our code, pip-audit over the packages that are pinned"
 	@echo "make bench       speed and memory of the scorer beside minicons and lm-eval (about an hour)"
 
 reproduce: $(VENV)/.installed
@@ -51,8 +52,13 @@ test-wheel:
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py
 
+fuzz: $(VENV)/.installed-dev
+	@CQA_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
+
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
+	@$(BIN)/bandit --quiet --recursive --severity-level medium cqa
+	@$(BIN)/python tests/vulnerabilities.py
 
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from cqa import materials
 from cqa.errors import DataRefused, Problem, UsageRefused
-from cqa.files import explain
+from cqa.files import explain, refuse_endless
 from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
 from cqa.training.budget import GRAMMAR, parse
 from cqa.types import Frozen, Identifier, Kind, Name, Prose
@@ -30,7 +31,12 @@ def _known_material(name: str) -> str:
 
 Material = Annotated[str, AfterValidator(_known_material)]
 """`annotations`, or a placebo of materials.py."""
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+Epochs = Annotated[int, Field(gt=0, le=10_000)]
+LARGEST_FILE = 300_000
+"""Bytes of an experiment file."""
+MOST_STEPS = 10_000
+"""Of an experiment: arms times seeds times epochs that are scored."""
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Forms = Annotated[tuple[Form, ...], Field(min_length=1)]
 Kinds = Annotated[tuple[Kind, ...], Field(min_length=1)]
@@ -52,13 +58,13 @@ class TrainConfig(Frozen):
     rows: Positive | None = None
     """Only so many annotations, always the same ones; see `selection.first`."""
     split: Literal["train", "all"] = "train"
-    epochs: Positive = 5
+    epochs: Epochs = 5
     learning_rate: Rate = 2e-4
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     batch_size: Positive = 8
     micro_batch_size: Positive = 4
-    lora_rank: Positive = 16
+    lora_rank: Annotated[int, Field(gt=0, le=65_536)] = 16
     lora_alpha: Rate = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     dtype: Literal["float32", "bfloat16", "nf4"] = "float32"
@@ -107,7 +113,7 @@ class TrainConfig(Frozen):
 class GenerateConfig(Frozen):
     """How texts are drawn. The seed of each text comes from the run seed, the item and sample."""
 
-    samples: Positive = 1
+    samples: Annotated[int, Field(gt=0, le=10_000)] = 1
     max_new_tokens: Positive = 64
     temperature: Rate = 1.0
     min_p: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -142,7 +148,7 @@ class ArmConfig(Frozen):
     forms: Forms | None = None
     kinds: Kinds | None = None
     rows: Positive | None = None
-    epochs: Positive | None = None
+    epochs: Epochs | None = None
     curve: bool = False
     """Whether the benchmark is scored after every epoch, not only at the chosen checkpoint."""
     write: bool = True
@@ -185,7 +191,7 @@ class Experiment(Frozen):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     budget: str | None = None
     """For each training of the experiment."""
-    arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1)]
+    arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1, max_length=1000)]
     train: TrainConfig = TrainConfig()
     generate: GenerateConfig = GenerateConfig()
     score: StudyScoreConfig = StudyScoreConfig()
@@ -196,11 +202,11 @@ class Experiment(Frozen):
     def _fits_together(self) -> Experiment:
         names = [arm.name for arm in self.arms]
         if len(set(names)) < len(names):
-            raise ValueError(f"arms with a name each, got {names}")
+            raise ValueError(f"arms with a name each, got {_some(names)}")
         if "base" in names:
             raise ValueError("another name than 'base', which is the untuned model, for an arm")
         if self.analysis.arm not in names:
-            raise ValueError(f"analysis.arm to be one of {names}, got {self.analysis.arm!r}")
+            raise ValueError(f"analysis.arm to be one of {_some(names)}, got {self.analysis.arm!r}")
         main = next(arm for arm in self.arms if arm.name == self.analysis.arm)
         if self.analysis.on == "writing" and not main.write:
             raise ValueError(f"write = true for {main.name!r}, since analysis.on is the writing")
@@ -209,7 +215,10 @@ class Experiment(Frozen):
             raise ValueError(f"one checkpoint rule, got {mine!r} and {locked!r} under [analysis]")
         TrainConfig.model_validate(self.train.model_dump() | {"checkpoint": locked})
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds that differ, got {list(self.seeds)}")
+            raise ValueError(f"seeds that differ, got {_some(self.seeds)}")
+        scored = sum(1 + arm.curve * self.train_config(arm).epochs for arm in self.arms)
+        if scored * len(self.seeds) > MOST_STEPS:
+            raise ValueError(f"at most {MOST_STEPS} scorings, got {scored * len(self.seeds)}")
         if self.budget is not None:
             try:
                 parse(self.budget)
@@ -226,18 +235,31 @@ class Experiment(Frozen):
         return self.train.model_copy(update=told | rule)
 
 
+def _some(values: Sequence[Any]) -> str:
+    """A list as a message shows it."""
+    more = f" and {len(values) - 10} more" if len(values) > 10 else ""
+    return f"{list(values[:10])}{more}"
+
+
 def read_experiment(path: Path) -> Experiment:
     """An experiment file, or DataRefused with every problem of it."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        refuse_endless(path)
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise DataRefused(
+                f"{shown(path)}: {size:,} bytes; an experiment file has at most {LARGEST_FILE:,}",
+                next_step="try experiments/reproduce.toml",
+            )
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataRefused(
             f"{shown(path)}: no such experiment file",
             next_step="try experiments/reproduce.toml",
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # bad TOML is a ValueError
         raise DataRefused(
-            [Problem(shown(path), "", str(error), "a TOML file")], next_step="mend it and run again"
+            [Problem(shown(path), "", str(error)[:300], "a TOML file")],
+            next_step="mend it and run again",
         ) from error
     return validated(Experiment, raw, shown(path))
 

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from cqa.errors import CqaError, DataRefused, Problem
+from cqa.errors import DataRefused, Problem
 from cqa.paths import shown
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -24,7 +25,12 @@ Row = TypeVar("Row", bound=BaseModel)
 if TYPE_CHECKING:
     import pandas as pd
 
+LARGEST_LINE = 50_000_000
+"""Bytes of one row; War and Peace takes three million."""
 _SEEN_CHARACTERS = 60
+_EXPECTED_CHARACTERS = 300
+_FAULTS = 1000
+"""Of one row; more are only counted, since each takes more memory than what it is about."""
 
 
 def read_rows(path: Path, kind: type[Row], *, unique: str | None = "id") -> list[Row]:
@@ -59,6 +65,10 @@ def iter_rows(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row | list[Pro
     """(line number from 1, row or the problems of that line), blank lines skipped."""
     for number, line in _lines(path):
         where = f"{shown(path)}:{number}"
+        if len(line) > LARGEST_LINE:
+            seen = f"more than {LARGEST_LINE / 1e6:.0f} MB in one line"
+            yield number, [Problem(where, "", seen, "one row in a line")]
+            continue
         try:
             raw = json.loads(
                 line.decode("utf-8-sig" if number == 1 else "utf-8"),
@@ -99,6 +109,9 @@ def iter_rows(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row | list[Pro
 
 def explain(error: ValidationError, kind: type[BaseModel], where: str) -> list[Problem]:
     """pydantic's findings in the words of the project: field, what was seen, what is expected."""
+    if error.error_count() > _FAULTS:
+        seen = f"{error.error_count()} faults in one row"
+        return [Problem(where, "", seen, f"a row as {kind.__name__} has it")]
     problems = []
     for found in error.errors():
         field = _dotted(found["loc"])
@@ -122,6 +135,8 @@ def explain(error: ValidationError, kind: type[BaseModel], where: str) -> list[P
                     seen = "none of that"
             case "literal_error":
                 expected = f"one of {found['ctx']['expected']}"
+        if len(expected) > _EXPECTED_CHARACTERS:
+            expected = expected[: _EXPECTED_CHARACTERS - 3] + "..."
         problems.append(Problem(where, field, seen, expected))
     return problems
 
@@ -199,7 +214,7 @@ def no_formula(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:
@@ -215,14 +230,28 @@ def json_line(row: BaseModel) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """One JSON value, or a CqaError that names the file."""
+    """One JSON value, or a DataRefused that names the file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CqaError(
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate fails here
+        return value
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataRefused(
             f"{shown(path)}: cannot be read ({error})",
             next_step="if a run's record is damaged, delete its folder and repeat its command",
         ) from error
+
+
+def refuse_endless(path: Path) -> None:
+    """DataRefused for a pipe, a socket or a device: they are read twice, or never end.
+
+    Raises OSError where there is nothing of this name.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise DataRefused(
+            f"{shown(path)}: a pipe or a device", next_step="write it to a file and give the file"
+        )
 
 
 class _Refused(Exception):
@@ -233,17 +262,25 @@ class _Refused(Exception):
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
+        refuse_endless(path)
         with path.open("rb") as handle:
-            for number, line in enumerate(handle, start=1):
+            number = 0
+            while line := handle.readline(LARGEST_LINE + 1):
+                number += 1
                 if line.strip():
                     yield number, line
+                while len(line) > LARGEST_LINE and not line.endswith(b"\n"):
+                    line = handle.readline(LARGEST_LINE + 1)
+                    if not line:
+                        return
     except FileNotFoundError:
         raise DataRefused(
             f"{shown(path)}: no such file", next_step="check the path, or see `cqa --help`"
         ) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        said = getattr(error, "strerror", None) or str(error)
         raise DataRefused(
-            f"{shown(path)}: cannot be read ({error.strerror})",
+            f"{shown(path)}: cannot be read ({said})",
             next_step="give a readable file of JSON lines",
         ) from error
 
@@ -255,6 +292,10 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise _Refused(ascii(key)[1:-1], "the key twice", "each key once")
         row[key] = value
     return row
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _no_nan(name: str) -> None:
@@ -301,7 +342,10 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _brief_repr(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, deep nesting
+        return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= _SEEN_CHARACTERS else text[: _SEEN_CHARACTERS - 3] + "..."
 
 

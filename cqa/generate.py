@@ -102,7 +102,7 @@ def run(
                 )
                 for (item, sample), prompt, written in zip(batch, prompts, texts, strict=True):
                     row = Text(
-                        id=f"{item.id}/{what.label}/{sample}",
+                        id=f"{item.id}/{what.label[:80]}/{sample}",
                         text=written.text,
                         context=item.context,
                         brief=item.brief,

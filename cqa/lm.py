@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cqa import quantisation, quiet
+from cqa import quantisation, quiet, untrusted
 
 quiet.libraries()
 
@@ -22,7 +22,6 @@ from transformers import (  # noqa: E402
 
 from cqa.engine import LanguageModel  # noqa: E402
 from cqa.errors import DataRefused  # noqa: E402
-from cqa.files import read_json  # noqa: E402
 from cqa.heap import keep_freed_memory  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
 
@@ -91,7 +90,11 @@ def load(
         from peft import PeftModel  # takes seconds that a model without an adapter need not wait
 
         # An adapter stays fp32 on bf16 weights, as it was trained.
-        loaded = PeftModel.from_pretrained(loaded, str(adapter))
+        with untrusted.refused(
+            f"adapter {adapter}: does not go onto {model.name}",
+            next_step="give the base model that the adapter was trained on",
+        ):
+            loaded = PeftModel.from_pretrained(loaded, str(adapter))
         _refuse_adapter(loaded, adapter)
     if dtype == "nf4":
         loaded.eval()  # is where it is: weights in 4 bits cannot be moved
@@ -111,42 +114,45 @@ def load(
 def load_model(model: Model, *, dtype: str = "float32") -> PreTrainedModel:
     """The bare model: safetensors only, no remote code, dtype and revision stated."""
     quantised = quantisation.four_bits() if dtype == "nf4" else {}
-    try:
-        return AutoModelForCausalLM.from_pretrained(
+    with untrusted.refused(
+        f"model {model.name}: cannot be loaded as a causal language model",
+        next_step="check the folder or id; code from model repositories is never run",
+    ):
+        loaded, found = AutoModelForCausalLM.from_pretrained(
             model.source,
             revision=model.revision or "main",
             dtype=DTYPES[dtype],
             trust_remote_code=False,
             use_safetensors=True,
+            output_loading_info=True,
             **quantised,
         )
-    except (OSError, ValueError, KeyError) as error:
+    if missing := sorted(found["missing_keys"]):
         raise DataRefused(
-            f"model {model.name}: cannot be loaded as a causal language model "
-            f"({str(error).splitlines()[0]})",
-            next_step="check the folder or id; code from model repositories is never run",
-        ) from error
+            f"model {model.name}: {len(missing)} of its weights are not in its files, the first is "
+            f"{missing[0]}",
+            next_step="copy the folder again; weights made up at random would be scored",
+        )
+    return loaded
 
 
 def load_tokenizer(model: Model) -> HubTokenizer:
     """The model's fast tokenizer; offsets need one."""
-    try:
+    with untrusted.refused(
+        f"model {model.name}: its tokenizer cannot be loaded",
+        next_step="the folder needs tokenizer.json and tokenizer_config.json",
+    ):
         raw = AutoTokenizer.from_pretrained(
             model.source, revision=model.revision or "main", trust_remote_code=False, use_fast=True
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataRefused(
-            f"model {model.name}: its tokenizer cannot be loaded ({str(error).splitlines()[0]})",
-            next_step="the folder needs tokenizer.json and tokenizer_config.json",
-        ) from error
+        config = AutoConfig.from_pretrained(
+            model.source, revision=model.revision or "main", trust_remote_code=False
+        )
     if not raw.is_fast:
         raise DataRefused(
             f"model {model.name}: its tokenizer has no fast version, so tokens cannot be placed",
             next_step="convert it once with AutoTokenizer(...).save_pretrained",
         )
-    config = AutoConfig.from_pretrained(
-        model.source, revision=model.revision or "main", trust_remote_code=False
-    )
     # Qwen's tokenizers have no BOS, and after chat tuning their EOS ends a turn and not a document;
     # the configuration names the document separator all the same.
     return HubTokenizer(raw, getattr(config, "bos_token_id", None))
@@ -167,7 +173,7 @@ def _refuse_other_base(adapter: Path, dtype: str) -> None:
     """An adapter corrects the rounding of the 4-bit weights it was trained on, and no others."""
     if not (adapter / RECIPE).is_file():
         return
-    trained = read_json(adapter / RECIPE)["dtype"]
+    trained = untrusted.read_object(adapter / RECIPE).get("dtype")
     if (trained == "nf4") != (dtype == "nf4"):
         raise DataRefused(
             f"adapter {adapter}: trained on a base in {trained}, to be loaded on one in {dtype}",
@@ -192,4 +198,4 @@ def _refuse_adapter(model: nn.Module, adapter: Path) -> None:
 def _was_asked_for(adapter: Path) -> bool:
     """Whether a zero adapter is meant to be one: a training of no steps, which says so itself."""
     state = adapter / "trainer_state.json"
-    return state.is_file() and read_json(state)["max_steps"] == 0
+    return state.is_file() and untrusted.read_object(state).get("max_steps") == 0

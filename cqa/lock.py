@@ -8,6 +8,7 @@ is written by `cqa lock`, or by the first `cqa run` before it scores anything.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,8 @@ def path_of(name: str, file: Path | None, root: Path | None) -> Path:
         beside = file.with_suffix(".lock.json")
         if beside.exists() or os.access(file.parent, os.W_OK):
             return beside
-    return (root or runs_root()) / "locks" / f"{name}.lock.json"
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name)  # a name may have slashes and dots
+    return (root or runs_root()) / "locks" / f"{plain}.lock.json"
 
 
 def write(path: Path, now: Fields, *, again: bool = False) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def write(path: Path, now: Fields, *, again: bool = False) -> dict[str, Any]:
     `again` replaces one that differs; the earlier ones are kept in it. Without, a lock that differs
     is left as it is.
     """
-    earlier = read_json(path) if path.exists() else None
+    earlier = _held(path) if path.exists() else None
     if earlier is not None and not (again and _differing(earlier["locked"], now)):
         return earlier
     made = {
@@ -122,6 +124,19 @@ def write(path: Path, now: Fields, *, again: bool = False) -> dict[str, Any]:
     }
     write_json(path, made)
     return made
+
+
+def _held(path: Path) -> dict[str, Any]:
+    held = read_json(path)
+    kinds = {"written": str, "sha256": str, "locked": dict, "earlier": list}
+    if not isinstance(held, dict) or any(
+        not isinstance(held.get(name), kind) for name, kind in kinds.items()
+    ):
+        raise DataRefused(
+            f"{shown(path)}: no lock ({', '.join(kinds)} expected)",
+            next_step="take back the file as it was committed, or delete it and lock again",
+        )
+    return held
 
 
 def refuse_changed(path: Path, held: Mapping[str, Any], now: Fields) -> None:

@@ -10,12 +10,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cqa import quiet
+from cqa import quiet, untrusted
 from cqa.errors import DataRefused
-from cqa.files import read_json, sha256_of, sha256_of_value
+from cqa.files import sha256_of, sha256_of_value
 from cqa.paths import EMBEDDED_MODEL, shown
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
+_FIRST = ["config.json", "*.safetensors.index.json"]
 _MATTERS = re.compile(r"(\.safetensors|config\.json|tokenizer.*|vocab.*|merges\.txt|\.model)$")
 
 
@@ -34,7 +35,7 @@ def find(reference: str) -> Model:
     """The model behind a reference, or DataRefused saying what was looked for."""
     if reference == "embedded":
         return _folder("embedded", EMBEDDED_MODEL)
-    folder = Path(reference).expanduser()
+    folder = at_home(reference)
     if folder.is_dir():
         return _folder(folder.resolve().name, folder)
     if _HUB_ID.match(reference) and not reference.startswith((".", "/", "~")):
@@ -43,6 +44,14 @@ def find(reference: str) -> Model:
         f"model {reference!r}: neither `embedded`, nor a folder that is there, nor a Hub id",
         next_step="use --model embedded, a folder with config.json, or org/name@revision",
     )
+
+
+def at_home(reference: str) -> Path:
+    """The path that was written, with ~ for a home; as it stands where nobody has that name."""
+    try:
+        return Path(reference).expanduser()
+    except RuntimeError:
+        return Path(reference)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ def subject(base: Model, tuned: Path | None) -> Subject:
         return Subject(base)
     for candidate in (tuned, tuned / "adapter"):
         if (candidate / "adapter_config.json").is_file():
+            untrusted.check_adapter(candidate)
             return Subject(base, candidate, _hash_adapter(candidate))
     for candidate in (tuned, tuned / "model"):
         if (candidate / "config.json").is_file():
@@ -84,6 +94,7 @@ def _folder(name: str, folder: Path) -> Model:
             f"model {name}: {shown(folder)} has no safetensors weights (pickles are not loaded)",
             next_step="save the weights with save_pretrained(..., safe_serialization=True)",
         )
+    untrusted.check_model(folder)
     return Model(name, str(folder), None, _hash_folder(folder))
 
 
@@ -94,7 +105,7 @@ def _hash_folder(folder: Path) -> str:
 
 def _hash_adapter(folder: Path) -> str:
     """As `_hash_folder`, without the place where the base model lay when it was trained."""
-    config = read_json(folder / "adapter_config.json")
+    config = untrusted.read_object(folder / "adapter_config.json")
     config.pop("base_model_name_or_path", None)
     weights = {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
     return sha256_of_value({"config": config} | weights)
@@ -109,12 +120,15 @@ def _hub(reference: str) -> Model:
     try:
         # Of the whole repository only the configuration: its folder is named after the commit, and
         # without network the cache answers.
-        folder = snapshot_download(name, revision=revision or None, allow_patterns="config.json")
+        folder = snapshot_download(name, revision=revision or None, allow_patterns=_FIRST)
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise DataRefused(
             f"model {reference!r}: the Hub does not answer or does not know it, and it is not "
             f"in the cache ({type(error).__name__})",
             next_step="check the id and the network, or use --model embedded or a folder",
         ) from error
+    config = Path(folder) / "config.json"
+    untrusted.check_config(untrusted.read_object(config), config)
+    untrusted.check_indexes(Path(folder))
     commit = Path(folder).name
     return Model(f"{name}@{commit}", name, commit, sha256_of_value({"hub": name, "commit": commit}))

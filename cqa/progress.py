@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cqa.paths import visible
+
 Tell = Callable[[int, int, str], None]
 """(done, of how many, note)"""
 
@@ -19,7 +21,7 @@ console = Console(stderr=True, highlight=False)
 
 def say(line: str) -> None:
     """One line for the reader, not part of the result."""
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(visible(line), markup=False, emoji=False, soft_wrap=True)
 
 
 @contextmanager

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from cqa import analysis, runs, score, writing
+from cqa import analysis, parquet, runs, score, writing
 from cqa.cases import Case
 from cqa.conditions import FILLER
 from cqa.errors import CqaError, DataRefused, UsageRefused
@@ -282,13 +281,13 @@ def _traces(run: runs.Run) -> list[dict[str, Any]]:
     path = run.file("traces.parquet")
     if not path.is_file():
         return []
-    traces = pq.ParquetFile(path)
     columns = ["id", "condition", "parts", "start", "logprob_nats"]
-    if not set(columns) <= set(traces.schema_arrow.names):  # scored before tokens had places
-        return []
     condition = pc.field("condition")
     kept = ~(pc.starts_with(condition, "mismatch") | (condition == FILLER))
-    return traces.read(columns).filter(kept).to_pylist()
+    with parquet.opened(path, f"delete {run.id} and score again") as traces:
+        if not set(columns) <= set(traces.schema_arrow.names):  # scored before tokens had places
+            return []
+        return traces.read(columns).filter(kept).to_pylist()
 
 
 def _texts_of(scored: runs.Run) -> dict[str, Text]:

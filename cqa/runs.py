@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cqa import __version__
-from cqa.errors import CqaError
+from cqa.errors import CqaError, DataRefused
 from cqa.files import read_json, sha256_of_value, write_json
-from cqa.paths import runs_root
+from cqa.paths import runs_root, shown
 
 SCHEMA = 1
 Status = Literal["done", "cut short", "failed", "interrupted", "running"]
@@ -118,11 +118,73 @@ def find(spec: Spec, root: Path | None = None) -> Run | None:
 def read(path: Path) -> Run | None:
     """The run in a directory: its record, or what is known of one that has not ended."""
     if (path / "run.json").is_file():
-        return Run(path, read_json(path / "run.json"))
+        return Run(path, _record(path / "run.json"))
     if (path / "begun.json").is_file():
-        record = read_json(path / "begun.json")
+        record = _record(path / "begun.json")
         return Run(path, record | {"status": "running" if is_held(path) else "interrupted"})
     return None
+
+
+_NEEDED = {
+    "id": str,
+    "stage": str,
+    "label": str,
+    "fingerprint": str,
+    "code": str,
+    "started": str,
+    "parents": list,
+    "attempts": list,
+    "inputs": dict,
+    "config": dict,
+    "versions": dict,
+    "seed": (int, type(None)),
+    "budget": (str, type(None)),
+}
+
+
+_MAY_BE = {
+    "reason": (str, type(None)),
+    "seconds": (int, float, type(None)),
+    "headline": (dict, type(None)),
+    "spent": (dict, type(None)),
+    "planned": (dict, type(None)),
+    "outputs": (dict, type(None)),
+}
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What stands in a run.json or begun.json, or DataRefused where that is no record of a run."""
+    record = read_json(path)
+    needed = _NEEDED | ({"status": str, "ended": str} if path.name == "run.json" else {})
+    wrong = [
+        name
+        for name, kind in needed.items()
+        if not isinstance(record, dict) or not isinstance(record.get(name, ...), kind)
+    ]
+    if not wrong:
+        wrong = [name for name, kind in _MAY_BE.items() if not isinstance(record.get(name), kind)]
+    if not wrong and not all(_is_attempt(one) for one in record["attempts"] or [None]):
+        wrong = ["attempts"]
+    if not wrong and not all(_is_name(parent) for parent in record["parents"]):
+        wrong = ["parents"]
+    if wrong:
+        raise DataRefused(
+            f"{shown(path)}: no record of a run ({', '.join(wrong)})",
+            next_step="delete the folder of this run and repeat its command",
+        )
+    return record
+
+
+def _is_attempt(one: Any) -> bool:
+    kinds = {"started": str, "ended": (str, type(None)), "reason": (str, type(None))}
+    return isinstance(one, dict) and all(
+        isinstance(one.get(name, ...), kind) for name, kind in kinds.items()
+    )
+
+
+def _is_name(parent: Any) -> bool:
+    """Of a directory beside this one, never a path that leads elsewhere."""
+    return isinstance(parent, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", parent))
 
 
 def all_runs(root: Path | None = None) -> list[Run]:

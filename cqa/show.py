@@ -44,8 +44,9 @@ _PIPE_WIDTH = 160
 
 def stdout() -> Console:
     """A console for results; wide and plain where it is not a terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+    plain = {"highlight": False, "markup": False, "emoji": False}  # a name may have brackets
+    console = Console(**plain)
+    return console if console.is_terminal else Console(**plain, width=_PIPE_WIDTH)
 
 
 def as_json_object(value: Any) -> None:

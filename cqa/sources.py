@@ -10,7 +10,7 @@ from typing import Any
 
 from cqa import importers
 from cqa.errors import DataRefused, Problem, UsageRefused
-from cqa.files import iter_rows
+from cqa.files import iter_rows, refuse_endless
 from cqa.importers.strict import records
 from cqa.paths import shown
 from cqa.types import Annotation, Dialogue, Frozen, Item, Marks
@@ -140,6 +140,15 @@ def _import(path: Path, speakers: Mapping[str, str] | None, rows: Rows) -> None:
 
 
 def _files_of(source: Path, named: bool) -> list[tuple[Path, str]]:
+    try:
+        refuse_endless(source)
+    except FileNotFoundError:
+        raise DataRefused(f"{shown(source)}: no such file", next_step="check the path") from None
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise DataRefused(
+            f"{shown(source)}: cannot be read ({said})", next_step="check the path"
+        ) from error
     if source.is_dir():
         found = [(source / name, name) for name in KINDS if (source / name).is_file()]
         if not found:
@@ -166,8 +175,6 @@ def _kind_of(path: Path) -> str:
     try:
         with path.open(encoding="utf-8-sig") as lines:
             first = json.loads(next(line for line in lines if line.strip()))
-    except FileNotFoundError:
-        raise DataRefused(f"{shown(path)}: no such file", next_step="check the path") from None
     except (StopIteration, ValueError, OSError, RecursionError):
         first = {}
     for key, name in _TELLING_KEYS.items():

@@ -13,7 +13,7 @@ from cqa import generate, ingest, lock, model_ref, runs, score, train
 from cqa.cases import Case
 from cqa.conditions import PoolBrief, pool_of
 from cqa.config import ArmConfig, Experiment
-from cqa.errors import CqaError
+from cqa.errors import CqaError, DataRefused, UsageRefused
 from cqa.files import sha256_of_rows
 from cqa.paths import shipped
 from cqa.progress import Tell, progress, say
@@ -272,7 +272,15 @@ def _line(step: Step) -> str:
 
 def located(path: str) -> Path:
     """A path as written in an experiment file: below the working directory, else shipped."""
-    return Path(path) if Path(path).exists() else shipped(path)
+    if Path(path).exists():
+        return Path(path)
+    try:
+        return shipped(path)
+    except DataRefused:
+        raise DataRefused(
+            f"{path}: no such file or folder, here or among what ships with cqa",
+            next_step="check what the experiment file says under annotations and items",
+        ) from None
 
 
 def latest(
@@ -293,8 +301,8 @@ def run_of(reference: str, root: Path | None = None) -> runs.Run:
         found = runs.read(Path(reference))
         assert found is not None
         return found
-    matches = [run for run in runs.all_runs(root) if run.id.startswith(reference)]
+    matches = [run for run in runs.all_runs(root) if reference and run.id.startswith(reference)]
     if len(matches) == 1:
         return matches[0]
     what = f"{len(matches)} runs begin with it" if matches else "no such run"
-    raise CqaError(f"run {reference!r}: {what}", next_step="see `cqa table` for the ids")
+    raise UsageRefused(f"run {reference[:200]!r}: {what}", next_step="see `cqa table` for the ids")

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cqa import runs
-from cqa.errors import CqaError, UsageRefused
+from cqa.errors import CqaError, DataRefused, UsageRefused
 from cqa.files import read_json, sha256_of_value, write_csv
-from cqa.paths import runs_root
+from cqa.paths import runs_root, shown
 from cqa.progress import say
 from cqa.reporting import listing
 
@@ -104,7 +104,7 @@ def read(root: Path | None = None, where: Sequence[str] = ()) -> pd.DataFrame:
     import pandas as pd
 
     told, values = _conditions(where)
-    sql = f"SELECT {_NAMES} FROM runs{told} ORDER BY started, id"
+    sql = f"SELECT {_NAMES} FROM runs{told} ORDER BY started, id"  # nosec B608 - columns are ours, values are ?
     found = _asked(root, lambda index: index.execute(sql, values).fetchall())
     return pd.DataFrame(found, columns=list(_COLUMNS)).astype({"seed": "Int64"})
 
@@ -114,8 +114,8 @@ def newest(
 ) -> tuple[list[dict[str, Any]], int]:
     """The newest runs for which every condition holds, oldest first; and how many there are."""
     told, values = _conditions(where)
-    count = f"SELECT COUNT(*) FROM runs{told}"
-    sql = f"SELECT {_NAMES} FROM runs{told} ORDER BY started DESC, id DESC LIMIT ?"
+    count = f"SELECT COUNT(*) FROM runs{told}"  # nosec B608
+    sql = f"SELECT {_NAMES} FROM runs{told} ORDER BY started DESC, id DESC LIMIT ?"  # nosec B608
 
     def ask(index: sqlite3.Connection) -> tuple[list[dict[str, Any]], int]:
         (number,) = index.execute(count, values).fetchone()
@@ -177,6 +177,11 @@ def _conditions(where: Sequence[str]) -> tuple[str, list[Any]]:
 def _asked(root: Path | None, ask: Callable[[sqlite3.Connection], T]) -> T:
     """What `ask` makes of the table `runs` as it is now."""
     root = root or runs_root()
+    if root.exists() and not root.is_dir():
+        raise DataRefused(
+            f"{shown(root)}: no folder, and the runs belong into one",
+            next_step="say another in CQA_RUNS, or move this file away",
+        )
     path = root / "index.sqlite"
     try:
         with closing(_current(root, path)) as index:
@@ -246,7 +251,7 @@ def _put(index: sqlite3.Connection, rows: Sequence[Mapping[str, Any]], gone: Seq
             if index.in_transaction:
                 index.execute("ROLLBACK")
         index.executescript(
-            f"CREATE TEMP TABLE over ({_FIELDS});"
+            f"CREATE TEMP TABLE over ({_FIELDS});"  # nosec B608
             "CREATE TEMP TABLE hidden (id TEXT PRIMARY KEY);"
             "CREATE TEMP VIEW runs AS SELECT * FROM main.runs WHERE id NOT IN "
             "(SELECT id FROM hidden) UNION ALL SELECT * FROM over;"
@@ -303,7 +308,7 @@ def _row(run: runs.Run) -> dict[str, Any]:
     failures = [a["reason"] for a in attempts[:-1] if a["reason"]]
     inputs = record["inputs"]
     spent, planned = record.get("spent") or {}, record.get("planned") or {}
-    return {
+    cells = {
         "stage": record["stage"],
         "label": record["label"],
         "status": record["status"],
@@ -329,3 +334,11 @@ def _row(run: runs.Run) -> dict[str, Any]:
         "time_basis": planned.get("time_basis"),
         "headline": json.dumps(record["headline"]) if record.get("headline") else None,
     }
+    return {name: _cell(value) for name, value in cells.items()}
+
+
+def _cell(value: Any) -> Any:
+    """What SQLite can hold; anything else as text, for a record may come from anybody."""
+    if value is None or isinstance(value, str | float):
+        return value
+    return value if isinstance(value, int) and abs(value) < 2**63 else json.dumps(value)

@@ -13,6 +13,9 @@ from cqa.files import iter_rows, sha256_of, sha256_of_value
 from cqa.paths import shown
 from cqa.types import Item, Text
 
+_MOST = 10_000
+"""Problems after which no more are looked for, since they are kept until the end."""
+
 
 class TextFile:
     """The texts of a JSON-lines file, read anew each time they are asked for.
@@ -28,6 +31,8 @@ class TextFile:
         for _, outcome in iter_rows(path, Text):
             if isinstance(outcome, list):
                 problems += outcome
+                if len(problems) > _MOST:
+                    break
             else:
                 hashes.append(_id_hash(outcome))
         if not problems:

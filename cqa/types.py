@@ -219,7 +219,7 @@ class Text(BaseModel):
     work: Name | None = None
     source: str | None = None
     item: Name | None = None
-    sample: int | None = None
+    sample: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     model: str | None = None
     """Hash of the model and adapter that wrote it, as `cqa generate` gives it."""
     continues: bool = False

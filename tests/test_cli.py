@@ -171,10 +171,10 @@ def named(workplace, batch, benchmark) -> Path:
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
     [
-        ("report nope nope", 1, "run 'nope': no such run"),
-        ("train nope", 1, "run 'nope': no such run"),
-        ("generate --adapter nope", 1, "run 'nope': no such run"),
-        ("score --benchmark --adapter nope", 1, "run 'nope': no such run"),
+        ("report nope nope", 2, "run 'nope': no such run"),
+        ("train nope", 2, "run 'nope': no such run"),
+        ("generate --adapter nope", 2, "run 'nope': no such run"),
+        ("score --benchmark --adapter nope", 2, "run 'nope': no such run"),
         ("generate --adapter latest", 2, "no finished training of embedded"),
         ("score --benchmark --adapter latest", 2, "no finished training of embedded"),
         ("report", 2, "no tuned model has been scored yet"),
@@ -208,7 +208,7 @@ def test_the_beginning_of_a_run_id_is_enough_if_only_one_run_begins_with_it(cqa,
         with runs.execute(Spec("train", f"s{seed}", {}, seed=seed, inputs={"data": "d"})):
             pass
     several = cqa("report", "train-s", "train-s")
-    assert several.exit_code == 1
+    assert several.exit_code == 2
     assert "run 'train-s': 2 runs begin with it" in several.stderr
     one = cqa("report", "train-s0", "train-s1")
     assert "no such run" not in one.stderr

@@ -16,9 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cqa.audit.sentences import LEAST_WORDS, sentences
 from cqa.errors import DataRefused, Problem
-from cqa.files import (
-    iter_rows,
-)
+from cqa.files import iter_rows, refuse_endless
 from cqa.paths import shown
 
 SUFFIXES = (".jsonl", ".txt", ".csv", ".parquet")
@@ -91,8 +89,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
             [Problem(shown(path), "", f"a {path.suffix or 'nameless'} file", ", ".join(SUFFIXES))],
             next_step="give it as JSON lines, or as one of the other kinds",
         )
-    if not path.is_file():
+    if not path.exists():
         raise DataRefused(f"{shown(path)}: no such file", next_step="check the path")
+    refuse_endless(path)
     if path.suffix == ".jsonl":
         for number, outcome in iter_rows(path, _AnyRow):
             if isinstance(outcome, list):
@@ -106,7 +105,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         try:
             with path.open(encoding="utf-8-sig", newline="") as lines:
                 yield from read(lines)
-        except (UnicodeDecodeError, csv.Error) as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             yield 0, Problem(shown(path), "", str(error), f"UTF-8 text as {path.suffix} has it")
 
 
@@ -131,15 +130,19 @@ def _paragraphs(lines: Any) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from cqa import parquet
 
-    try:
-        with pq.ParquetFile(path) as table:
-            batches = table.iter_batches(batch_size=1024)
-            yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
-    except pa.ArrowInvalid as error:
-        yield 0, Problem(shown(path), "", str(error).splitlines()[0], "a Parquet file")
+    expected = "give a Parquet file of texts"
+    with parquet.opened(path, expected) as table:
+        # One word may stand in a million rows and take room once: so it is kept, row by row.
+        leaves = [table.schema.column(n) for n in range(len(table.schema))]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    with parquet.opened(path, expected, read_dictionary=texts) as table:
+        number = 0
+        for batch in table.iter_batches(batch_size=256):
+            for at in range(batch.num_rows):
+                number += 1
+                yield number, {name: batch[name][at].as_py() for name in batch.schema.names}
 
 
 def _strings(value: Any, field: str = "") -> Iterator[tuple[str, str]]:

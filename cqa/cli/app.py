@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import signal
@@ -13,7 +14,8 @@ import typer
 from rich.console import Console
 
 from cqa import __version__, quiet
-from cqa.errors import EXIT_STOPPED, CqaError
+from cqa.errors import EXIT_STOPPED, CqaError, DataRefused
+from cqa.paths import shown, visible
 
 app = typer.Typer(
     name="cqa",
@@ -43,25 +45,47 @@ def command(example: str) -> Callable[[Callable], Callable]:
 
 
 def _tells_errors(body: Callable) -> Callable:
-    """A CqaError becomes its message and exit code; anything else is a defect and crashes whole."""
+    """A CqaError becomes its message and exit code, and so does a file that the system refuses;
+    anything else is a defect and crashes whole."""
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return body(*args, **kwargs)
         except CqaError as error:
-            if kwargs.get("as_json"):
-                told = {"error": error.what, "next": error.next_step, "exit": error.exit_code}
-                typer.echo(json.dumps(told, ensure_ascii=False))
-            style = "red" if sys.stderr.isatty() else None
-            stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-            stderr.print(f"cqa: {error}", markup=False, style=style)
-            raise typer.Exit(error.exit_code) from None
+            raise _told(error, bool(kwargs.get("as_json"))) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise _told(_refused(error), bool(kwargs.get("as_json"))) from None
         except KeyboardInterrupt:
             typer.echo("cqa: stopped; the same command goes on from what is done", err=True)
             raise typer.Exit(EXIT_STOPPED) from None
 
     return wrapped
+
+
+def _told(error: CqaError, as_json: bool) -> typer.Exit:
+    """Tell the error; what is to be raised then."""
+    if as_json:
+        told = {"error": error.what, "next": error.next_step, "exit": error.exit_code}
+        # A name in the wrong encoding comes in as halves of surrogate pairs.
+        line = json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        typer.echo(line.decode("utf-8"))
+    style = "red" if sys.stderr.isatty() else None
+    stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+    stderr.print(visible(f"cqa: {error}"), markup=False, style=style)
+    return typer.Exit(error.exit_code)
+
+
+def _refused(error: OSError) -> CqaError:
+    """A file or folder that cannot be used; a full or broken disk is no fault of what was typed."""
+    name = str(error.filename2 or error.filename)
+    kind = CqaError if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT) else DataRefused
+    return kind(
+        f"{shown(name)}: {error.strerror}",
+        next_step="check this path, who may write there, and the room on its disk",
+    )
 
 
 @app.callback(invoke_without_command=True)

@@ -68,6 +68,8 @@ def report(
         return
     from cqa import report as stage
 
+    if not margin < float("inf"):  # nor is it a number where it is none
+        raise UsageRefused(f"--margin {margin}", next_step="such as --margin 0.01")
     if ratings:
         show.validity(_rated(base, ratings), as_json)
         return

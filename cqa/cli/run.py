@@ -10,7 +10,7 @@ import typer
 
 from cqa.cli import options, wiring
 from cqa.cli.app import command
-from cqa.errors import EXIT_CUT_SHORT, EXIT_FAILURE
+from cqa.errors import EXIT_CUT_SHORT, EXIT_FAILURE, UsageRefused
 
 
 @command("cqa run experiments/reproduce.toml")
@@ -32,6 +32,7 @@ def run(
         int | None,
         typer.Option(
             min=1,
+            max=256,
             help="Processes (default: 2 where there is no GPU but memory); with --on, jobs.",
         ),
     ] = None,
@@ -42,9 +43,14 @@ def run(
             "(cqa[cluster]); sky prints a SkyPilot task file."
         ),
     ] = None,
-    nodes: Annotated[int, typer.Option(min=1, help="With --on: nodes of each training.")] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, max=1024, help="With --on: nodes of each training.")
+    ] = 1,
     devices: Annotated[
-        int, typer.Option(min=1, help="With --on: GPUs (or CPU processes) of a training, a node.")
+        int,
+        typer.Option(
+            min=1, max=1024, help="With --on: GPUs (or CPU processes) of a training, a node."
+        ),
     ] = 1,
     sbatch: Annotated[
         list[str] | None,
@@ -67,6 +73,8 @@ def run(
     from cqa import schedule, show
     from cqa.progress import say
 
+    if minutes is not None and not minutes >= 0:  # not a number
+        raise UsageRefused(f"--minutes {minutes}", next_step="such as --minutes 55")
     study = wiring.study(file)
     steps = schedule.chosen(study.steps, only or [])
     if on == "sky":

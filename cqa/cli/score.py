@@ -34,7 +34,8 @@ def score(
     ] = None,
     mismatched: Annotated[int, typer.Option(min=1, max=15, help="Mismatched briefs a text.")] = 3,
     processes: Annotated[
-        int, typer.Option(min=1, help="Share the work: over GPUs, or over processes without.")
+        int,
+        typer.Option(min=1, max=256, help="Share the work: over GPUs, or processes without one."),
     ] = 1,
     shard: Annotated[
         str | None,

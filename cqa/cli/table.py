@@ -21,7 +21,9 @@ def table(
         list[str] | None,
         typer.Option(help="Only runs such as status=failed, label~shuf, seconds>60."),
     ] = None,
-    last: Annotated[int, typer.Option(min=1, help="Show so many of the newest runs.")] = 30,
+    last: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Show so many of the newest runs.")
+    ] = 30,
     as_json: options.Json = False,
 ) -> None:
     """The results table: every run of every command, the failed ones with their reason."""

@@ -70,7 +70,9 @@ Material = Annotated[
         "continuation, generic."
     ),
 ]
-Devices = Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) that train together.")]
+Devices = Annotated[
+    int, typer.Option(min=1, max=1024, help="GPUs (or CPU processes) that train together.")
+]
 
 
 @dataclass(frozen=True)

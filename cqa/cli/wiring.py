@@ -145,7 +145,7 @@ def tuned(reference: str, base: Model) -> Tuned | None:
     if reference == "latest":
         found = latest("train", lambda run: run.record["inputs"]["model"] == base.sha256)
         return from_run(found) if found else None
-    folder = Path(reference).expanduser()
+    folder = model_ref.at_home(reference)
     if folder.is_dir() and not (folder / "run.json").exists():
         # Labels part the rows of a file: an adapter called base must not pass for the base model.
         name = folder.resolve().name

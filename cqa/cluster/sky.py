@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from cqa.cluster.chains import chains
+from cqa.errors import UsageRefused
 from cqa.steps import Step
 
 
@@ -18,7 +20,10 @@ def task(file: Path, name: str, steps: Sequence[Step], devices: int) -> str:
     through a cache (MOUNT_CACHED), since the other ways of mounting cannot rename.
     """
     several = ["--on local", f"--devices {devices}"] if devices > 1 else []
-    run = " ".join(["cqa run", f'"{file.as_posix()}"', '--only "$ONLY"', *several])
+    if not file.as_posix().isprintable():
+        raise UsageRefused(f"{file.as_posix()!r}", next_step="give the file a name of one line")
+    named = shlex.quote(file.as_posix())
+    run = " ".join(["cqa run", named, '--only "$ONLY"', *several])
     fields = {
         "name": f"cqa-{name}",
         "workdir": ".",
@@ -39,7 +44,7 @@ def task(file: Path, name: str, steps: Sequence[Step], devices: int) -> str:
     patterns = [f"{chain.label}/*" for chain in chains(steps)]
     head = [
         "# Typed in a checkout of cqa, after `cqa lock` (all jobs have to find the same lock):",
-        f"#   cqa run {file.as_posix()} --on sky > task.yaml    then name the bucket and the GPU",
+        f"#   cqa run {named} --on sky > task.yaml    then name the bucket and the GPU",
         *(f"#   sky jobs launch -y -d task.yaml --env ONLY='{one}'" for one in patterns),
         "# When all are over, copy the bucket to ./runs and repeat `cqa run` here for the report.",
     ]

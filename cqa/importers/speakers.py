@@ -195,7 +195,8 @@ def only_a_time(line: str) -> float | None:
 
 def without_time(line: str) -> str:
     """The line without a bracketed time at its head: `[00:01:23] and then` is `and then`."""
-    return _LEADING_TIME.sub("", line, count=1)
+    found = _LEADING_TIME.match(line)
+    return line[found.end() :] if found else line
 
 
 def name_like(name: str) -> bool:

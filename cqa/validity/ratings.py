@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cqa.errors import DataRefused, Problem
+from cqa.files import refuse_endless
 from cqa.paths import shown
 
+LARGEST_FILE = 200_000_000
+"""Bytes: some five million ratings. All of them are held at once."""
 COLUMNS = ("id", "rater", "criterion", "value")
 
 
@@ -30,6 +33,13 @@ def read_ratings(path: Path) -> list[Rating]:
     seen: dict[tuple[str, str, str], int] = {}
     next_step = f"mend {shown(path)}: a header {','.join(COLUMNS)} and one rating a line"
     try:
+        refuse_endless(path)
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise DataRefused(
+                f"{shown(path)}: {size / 1e6:.0f} MB; ratings have at most "
+                f"{LARGEST_FILE / 1e6:.0f} MB",
+                next_step=next_step,
+            )
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:

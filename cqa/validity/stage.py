@@ -8,16 +8,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from cqa import runs
+from cqa import parquet, runs
+from cqa.conditions import NONE
 from cqa.errors import DataRefused
-from cqa.files import read_rows, sha256_of, whole, write_json
+from cqa.files import no_formula, read_rows, sha256_of, whole, write_json
 from cqa.paths import shown
 from cqa.types import Score
 from cqa.validity.agreement import Agreement, agreements
 from cqa.validity.ratings import Rating, read_ratings
 
+_TRACES = pa.schema(
+    [("id", pa.string()), ("condition", pa.string()), ("token_id", pa.list_(pa.int32()))]
+)
 COLUMNS = (
     "quantity",
     "criterion",
@@ -62,7 +67,7 @@ def run(scored: runs.Run, ratings: Path, *, root: Path | None = None) -> runs.Ru
         with whole(made.file("validity.csv")) as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({name: no_formula(cell) for name, cell in row.items()} for row in rows)
         made.tell(
             headline={"judge": scores[0].judge, "rated_texts": matched, "rows": len(rows)},
             outputs={
@@ -108,9 +113,7 @@ def _matched(scores: Sequence[Score], given: Sequence[Rating], path: Path, run_i
 
 def _tokens(scored: runs.Run) -> dict[str, list[int]]:
     """id -> token ids, from the traces without a brief, so that no text need be at hand."""
-    table = pq.read_table(
-        scored.file("traces.parquet"),
-        columns=["id", "token_id"],
-        filters=[("condition", "==", "none")],
-    )
+    again = f"delete {scored.id} and score again"
+    with parquet.opened(scored.file("traces.parquet"), again) as file:
+        table = parquet.columns(file, _TRACES).filter(pc.field("condition") == NONE)
     return dict(zip(table["id"].to_pylist(), table["token_id"].to_pylist(), strict=True))
