@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import REPOSITORY, items, write_rows
 
-from cqa import lm, model_ref, untrusted
+from cqa import lm, model_ref, score, untrusted
 from cqa.audit.reading import iter_sentences
 from cqa.config import Experiment
 from cqa.errors import DataRefused
@@ -59,6 +59,13 @@ def adapter(workplace) -> Path:
     config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
     (made / "adapter_config.json").write_text(json.dumps(config | {"task_type": "CAUSAL_LM"}))
     return made
+
+
+@pytest.fixture
+def few_reference(monkeypatch):
+    """Where the quadrants meet is of no matter here, and takes seconds to score."""
+    few = score.reference()[:4]
+    monkeypatch.setattr(score, "reference", lambda: few)
 
 
 def loaded(folder: Path, adapter: Path | None = None) -> lm.LanguageModel:
@@ -230,7 +237,7 @@ def test_a_file_name_is_one_word_of_the_command_that_sky_is_given():
 HOSTILE = ("../../evil", "a/../../../evil", "/tmp/evil", "..\\evil", "C:\\evil", "a/b", "~/evil")
 
 
-def test_ids_and_names_make_no_paths(cqa, workplace, tiny_model, batch):
+def test_ids_and_names_make_no_paths(cqa, workplace, tiny_model, few_reference):
     rows = items()[:4]
     for number, (row, name) in enumerate(zip(rows, HOSTILE, strict=False)):
         row["work"] = name
@@ -297,7 +304,9 @@ def test_every_csv_that_is_written_goes_through_it(workplace):
     assert all("no_formula" in source for source in writers.values())
 
 
-def test_scores_of_hostile_texts_are_a_table_without_formulas(cqa, workplace, tiny_model):
+def test_scores_of_hostile_texts_are_a_table_without_formulas(
+    cqa, workplace, tiny_model, few_reference
+):
     judge = Path(shutil.copytree(tiny_model, workplace / "=judge"))
     formula = '=HYPERLINK("http://example.org")'
     rows = [{"id": formula, "text": "So it goes.", "source": "@a", "work": "+b", "item": "-c"}]
@@ -388,7 +397,7 @@ def test_a_small_file_of_very_many_rows_is_refused(workplace):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-import numpy, pandas, pyarrow.parquet
+import pyarrow.parquet
 from cqa.audit.reading import _rows
 from cqa.files import iter_rows
 from cqa.types import Text
@@ -402,8 +411,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def test_bombs_do_not_eat_the_memory(workplace):
-    # 1,000 rows that share one text of 2 MB are 2 GB where each is a text of its own
-    (workplace / "bomb.parquet").write_bytes(bomb(1_000, "a" * 2_000_000))
+    # 400 rows that share one text of 2 MB are 800 MB where each is a text of its own
+    (workplace / "bomb.parquet").write_bytes(bomb(400, "a" * 2_000_000))
     (workplace / "deep.jsonl").write_bytes(b'{"text": ' + b"[" * 1_000_000 + b"\n")
     (workplace / "long.jsonl").write_bytes(b"x" * 60_000_000)
     names = ("bomb.parquet", "deep.jsonl", "long.jsonl")
@@ -412,7 +421,7 @@ def test_bombs_do_not_eat_the_memory(workplace):
         capture_output=True, text=True, check=True, cwd=workplace,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
-    assert int(done.stdout) < 400, "megabytes"
+    assert int(done.stdout) < 300, "megabytes"
 
 
 def test_a_line_of_many_faults_is_told_in_one(workplace):

@@ -223,7 +223,7 @@ def test_an_index_that_cannot_be_written_is_read_with_what_it_lacks(root, monkey
 def test_a_damaged_record_is_named_with_what_to_do(cqa, root):
     (root / TRAIN.id / "run.json").write_text('{"id": ')
     result = cqa("table")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert f"runs/{TRAIN.id}/run.json: cannot be read" in result.stderr
     assert "next: " in result.stderr
 
