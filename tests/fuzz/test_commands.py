@@ -132,7 +132,7 @@ def lines(draw) -> list[str]:
     return words
 
 
-@cases(25, 1500)
+@cases(8, 1500)
 @given(lines())
 @example(["train", "x" * 300])  # a name too long for the system
 @example(["generate", "--model", "~nobody/x"])  # nobody has that home

@@ -71,7 +71,7 @@ def read(name: str) -> None:
         read_rows(Path(name), sources.KINDS[name], unique="id")
 
 
-@cases(60, 4000)
+@cases(40, 4000)
 @given(ROWS, st.data())
 def test_a_row_is_read_or_refused_by_file_and_line(spoilt_row, data):
     name, bad, good = spoilt_row
@@ -109,7 +109,7 @@ def test_a_data_set_is_made_or_nothing_is_written(name, data):
     check_whole(name, "".join(as_json(row) + "\n" for row in rows).encode("utf-8", "surrogatepass"))
 
 
-@cases(40, 1000)
+@cases(20, 1000)
 @given(st.data())
 def test_ratings_are_read_or_refused(data):
     cell = st.one_of(st.sampled_from(WORDS), st.sampled_from(list(map(str, NUMBERS))), st.just("a"))
