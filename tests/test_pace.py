@@ -89,7 +89,7 @@ def test_a_budget_of_epochs_is_rounded_down_to_whole_steps(epochs, steps):
 
 def test_a_budget_of_epochs_is_not_lost_to_rounding():
     # in floating point 0.29 · 100 is 28.999999999999996
-    for hundredth in range(1, 1000):
+    for hundredth in range(1, 1000, 4):
         pace = Pace(Budget(epochs=hundredth / 100), [10] * 1000, steps_per_epoch=100)
         assert pace.total_steps == hundredth
 
@@ -194,7 +194,7 @@ def test_tokens_that_a_kill_lost_lower_the_plan_before_the_first_step():
 def test_the_plan_is_fitted_once_also_where_steps_differ():
     # Steps of 60 to 140 tokens in any order, long ones first: their mean is known, so the first few
     # do not spoil the fit, and a pace that wavers by a tenth leaves it alone.
-    for seed in range(100):
+    for seed in range(30):
         rng = random.Random(seed)
         tokens = [rng.randint(60, 140) for _ in range(1000)]
         tokens[: 5 + seed % 10] = sorted(tokens[: 5 + seed % 10], reverse=seed % 2 == 0)
@@ -205,7 +205,7 @@ def test_the_plan_is_fitted_once_also_where_steps_differ():
 
 
 def test_a_machine_that_becomes_slower_lowers_the_plan_a_few_times_and_never_breaks_the_ceiling():
-    for seed in range(100):
+    for seed in range(30):
         rng = random.Random(seed)
         when, factor = rng.uniform(50, 250), rng.uniform(1.3, 2.5)
         pace = plan(Budget(wall_seconds=300), [10] * 1000, saving_seconds=0.0)
