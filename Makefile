@@ -12,7 +12,7 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help reproduce study accept test test-slurm test-wheel fuzz check docs bench
+.PHONY: help reproduce study accept test test-slurm test-wheel fuzz faults check docs bench
 
 help:
 	@echo "make reproduce   install, run the small study, show its results table"
@@ -23,6 +23,7 @@ help:
 	@echo "make docs        write the pages of docs/ that come from the code"
 	@echo "make accept      write the small study's numbers to experiments/results/ and to its [expected]"
 	@echo "make fuzz        bad input: more than 10,000 cases, new ones each time (some ten minutes of one core)"
+	@echo "make faults      disturb every command some 330 times and count what survives (about an hour)"
 	@echo "make check       lint, bandit over our code, pip-audit over the packages that are pinned"
 	@echo "make bench       speed and memory of the scorer beside minicons and lm-eval (about an hour)"
 
@@ -82,3 +83,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python experiments/bench/score.py
 	@$(BIN)/python experiments/bench/score.py --shape 150k
 	@$(BIN)/python experiments/bench/bf16.py
+
+# It goes on where it was stopped; MINUTES ends a slice.
+faults: $(VENV)/.installed-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python experiments/faults/campaign.py --minutes $(MINUTES)

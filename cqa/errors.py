@@ -5,6 +5,7 @@ Anything that is not a CqaError is a defect of the program and is left to crash 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,3 +81,33 @@ class DataRefused(CqaError):
                 lines.append(f"... and {len(self.problems) - self.shown} more problems")
             what = "\n".join(lines)
         super().__init__(what, next_step=next_step)
+
+
+def of_the_machine(error: BaseException) -> CqaError | None:
+    """A full disk, a folder that cannot be written or a memory too small, told as such; or None.
+
+    Writers of weights have no error class in common with the system, only its words.
+    """
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL or any(words in said for words in _FULL_SAID):
+        return CqaError(
+            f"the disk is full: {said}",
+            next_step="make room, then repeat the command: what was done is kept",
+        )
+    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return CqaError(
+            f"{said}: no right to it",
+            next_step="see who owns the place, or name another (CQA_RUNS for the runs)",
+        )
+    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY_SAID):
+        return CqaError(
+            f"the memory is too small: {said}",
+            next_step="close other programs or take a smaller model, then repeat the command",
+        )
+    return None
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_SAID = ("No space left", "os error 28", "PytorchStreamWriter failed")
+_NO_MEMORY_SAID = ("can't allocate memory", "out of memory", "Cannot allocate memory")

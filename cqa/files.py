@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import hashlib
 import json
 import math
@@ -166,18 +167,28 @@ def sha256_of_rows(rows: Iterable[BaseModel]) -> str:
 
 
 @contextmanager
-def whole(path: Path, *, mode: str = "w") -> Iterator[Any]:
-    """Open a file that appears under its name only when everything has been written to disk."""
+def whole(path: Path, *, mode: str = "w", new: bool = False) -> Iterator[Any]:
+    """Open a file that appears under its name only when everything has been written to disk.
+
+    With `new` it replaces nothing: of several processes that write it, one has its way and the
+    others get FileExistsError. The lock on it ends with its process: what was left by a killed one
+    can be told by that.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         text_options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
         with os.fdopen(handle, mode, **text_options) as out:
+            fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield out
             out.flush()
             os.fsync(out.fileno())
         os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        if new:
+            os.link(name, path)
+            os.unlink(name)
+        else:
+            os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -189,10 +200,11 @@ def write_text(path: Path, text: str) -> None:
         out.write(text)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write one JSON value, indented, whole or not at all."""
+def write_json(path: Path, value: Any, *, new: bool = False) -> None:
+    """Write one JSON value, indented, whole or not at all; with `new` only where there is none."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
-    write_text(path, text + "\n")
+    with whole(path, new=new) as out:
+        out.write(text + "\n")
 
 
 def copy(source: Path, target: Path) -> None:

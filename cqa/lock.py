@@ -122,7 +122,10 @@ def write(path: Path, now: Fields, *, again: bool = False) -> dict[str, Any]:
         "locked": now,
         "earlier": [] if earlier is None else [*earlier["earlier"], _kept(earlier, now)],
     }
-    write_json(path, made)
+    try:
+        write_json(path, made, new=earlier is None)
+    except FileExistsError:  # another process was a moment earlier
+        return write(path, now, again=again)
     return made
 
 

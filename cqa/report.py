@@ -74,7 +74,7 @@ def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run
         code=_code(),
     )
     texts = {text.id: text for text in as_texts(study.data.items) if text.id}
-    reported = _run(what, cases, study.data.annotations, texts, study.root)
+    reported = runs.when_free(lambda: _run(what, cases, study.data.annotations, texts, study.root))
     study.made.append(reported)
     return reported
 

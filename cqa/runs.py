@@ -13,22 +13,24 @@ import os
 import platform
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from cqa import __version__
+from cqa import __version__, leftovers
 from cqa.errors import CqaError, DataRefused
 from cqa.files import read_json, sha256_of_value, write_json
 from cqa.paths import runs_root, shown
+from cqa.progress import say
 
 SCHEMA = 1
 Status = Literal["done", "cut short", "failed", "interrupted", "running"]
 
 _TRIES = 5
+_WAIT_SECONDS = 600
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "numpy", "scipy")
 
 
@@ -98,6 +100,10 @@ class Run:
         self.record.update(facts)
 
 
+class Held(CqaError):
+    """Another process is at work on this run."""
+
+
 def code_hash(*modules: str, libraries: Sequence[str] = ()) -> str:
     """Hash of these modules of cqa and the versions of these libraries.
 
@@ -110,18 +116,28 @@ def code_hash(*modules: str, libraries: Sequence[str] = ()) -> str:
 
 
 def find(spec: Spec, root: Path | None = None) -> Run | None:
-    """The finished run of this spec, or None."""
+    """The finished run of this spec, or None. One whose files are not as they were is none."""
     run = read(directory(spec, root))
-    return run if run and run.done and run.record["fingerprint"] == spec.fingerprint else None
+    if run is None or not run.done or run.record["fingerprint"] != spec.fingerprint:
+        return None
+    return None if leftovers.damage(run.path, run.record) else run
 
 
 def read(path: Path) -> Run | None:
     """The run in a directory: its record, or what is known of one that has not ended."""
+    unread = None
     if (path / "run.json").is_file():
-        return Run(path, _record(path / "run.json"))
+        try:
+            return Run(path, _record(path / "run.json"))
+        except CqaError as error:
+            unread = error
     if (path / "begun.json").is_file():
         record = _record(path / "begun.json")
+        if unread:
+            return Run(path, record | {"status": "failed", "reason": unread.what})
         return Run(path, record | {"status": "running" if is_held(path) else "interrupted"})
+    if unread:
+        raise unread
     return None
 
 
@@ -187,6 +203,18 @@ def _is_name(parent: Any) -> bool:
     return isinstance(parent, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", parent))
 
 
+def when_free(make: Callable[[], Run]) -> Run:
+    """What `make` finds or makes; while another process makes it, wait for that one."""
+    end = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            return make()
+        except Held:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
 def all_runs(root: Path | None = None) -> list[Run]:
     """Every run below the root, oldest first."""
     root = root or runs_root()
@@ -207,6 +235,8 @@ def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
     path.mkdir(parents=True, exist_ok=True)
     with _held(path):
         earlier = _attempts(path)
+        if earlier:
+            leftovers.tidy(path)
         started = now()
         record = {
             "schema": SCHEMA,
@@ -275,10 +305,16 @@ def directory(spec: Spec, root: Path | None = None) -> Path:
 
 def _attempts(path: Path) -> list[dict[str, Any]]:
     """The attempts so far. One that was killed is taken to have lasted to its last sign of life."""
-    earlier = read(path)
+    try:
+        earlier = read(path)
+    except CqaError:  # neither record can be read; what was made stays
+        return []
     if earlier is None:
         return []
     attempts = [dict(attempt) for attempt in earlier.record["attempts"]]
+    if earlier.done:
+        attempts[-1]["reason"] = leftovers.damage(path, earlier.record)
+        say(f"{path.name}: {attempts[-1]['reason']}; it is made again")
     if attempts[-1]["ended"] is None:
         written = [
             file.stat().st_mtime
@@ -297,6 +333,8 @@ def _end(run: Run, clock: float) -> None:
     seconds = round(time.monotonic() - clock, 3)
     attempt.update(ended=now(), seconds=seconds, reason=reason)
     record.update(ended=attempt["ended"], seconds=seconds)
+    if run.done:
+        record["files"] = leftovers.sizes(run.path)
     write_json(run.path / "run.json", record)
 
 
@@ -320,7 +358,7 @@ def _held(path: Path) -> Iterator[None]:
                 time.sleep(0.1)
         else:
             handle.seek(0)
-            raise CqaError(
+            raise Held(
                 f"{path.name}: another process ({handle.read().strip()}) is at work on this run",
                 next_step="wait for it, or change the seed or the configuration",
             )

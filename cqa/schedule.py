@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from cqa import runs
 from cqa.durations import Durations, said
-from cqa.errors import CqaError, UsageRefused
+from cqa.errors import CqaError, UsageRefused, of_the_machine
 from cqa.progress import say
 from cqa.steps import Step
 
 if TYPE_CHECKING:
     from cqa.study import Study
 
+_LOOK_SECONDS = 1.0
 _MARGIN = 1.15
 """A step may take so much longer than the like of it did."""
 
@@ -76,9 +77,10 @@ def attempt(study: Study, step: Step) -> str | None:
     try:
         study.do(step)
     except Exception as error:  # noqa: BLE001 - whatever it was, the other arms go on without it
-        if not isinstance(error, CqaError):
+        known = error if isinstance(error, CqaError) else of_the_machine(error)
+        if known is None:
             say(traceback.format_exc())
-        return runs.reason_of(error)
+        return runs.reason_of(known or error)
     return None
 
 
@@ -105,8 +107,9 @@ def carry_out(
 ) -> Outcome:
     """Do the steps in their order, as many at once as there are hands for.
 
-    A step that fails takes with it only those that need it. With `seconds`, no step is begun that
-    would not be over by then, as far as earlier runs tell; a shorter one may go before it.
+    A step that fails takes with it only those that need it. One that another command is at is left
+    to it. With `seconds`, no step is begun that would not be over by then, as far as earlier runs
+    tell; a shorter one may go before it.
     """
     end = None if seconds is None else clock() + seconds
     durations = Durations(study)
@@ -123,13 +126,20 @@ def carry_out(
             return True
         return clock() + _MARGIN * (durations.expected(step) or 0.0) < end
 
+    def can_begin(step: Step) -> bool:
+        return ready(step) and fits(step) and not study.is_elsewhere(step)
+
+    waits = False
     while todo:
         for step in list(todo):
-            if broken := [need for need in step.needs if need.name in outcome.failed]:
+            if step not in under_way and study.find(step):  # another command has done it
+                outcome.done += 1
+                todo.remove(step)
+            elif broken := [need for need in step.needs if need.name in outcome.failed]:
                 outcome.failed[step.name] = f"needs {broken[0].name}, which failed"
                 todo.remove(step)
         while len(under_way) < hands.capacity:
-            step = next((step for step in todo if ready(step) and fits(step)), None)
+            step = next((step for step in todo if can_begin(step)), None)
             if step is None:
                 break
             number = len(steps) - len(todo) + len(under_way) + 1
@@ -139,12 +149,24 @@ def carry_out(
             under_way.add(step)
             hands.start(step)
         if not under_way:
-            break
+            elsewhere = [step for step in todo if ready(step) and study.is_elsewhere(step)]
+            if not elsewhere or (end is not None and clock() >= end):
+                break
+            if not waits:
+                say(f"{elsewhere[0].name} is under way in another process: waiting for it")
+            waits = True
+            time.sleep(_LOOK_SECONDS)
+            continue
+        waits = False
         for step, failure in hands.finished():
             under_way.remove(step)
+            run = study.find(step)
+            if run is None and failure is not None and study.is_elsewhere(step):
+                continue  # another command was a moment earlier
             todo.remove(step)
-            if failure is None and (run := study.find(step)):
-                outcome.done, outcome.fresh = outcome.done + 1, outcome.fresh + 1
+            if run is not None:
+                outcome.done += 1
+                outcome.fresh += failure is None
                 durations.learn(run)
             else:
                 outcome.failed[step.name] = failure or "it ended without a result"

@@ -61,7 +61,7 @@ class Study:
     def ingested(self) -> runs.Run:
         """The annotations and the benchmark as one data set."""
         sources = [located(self.experiment.annotations), located(self.experiment.items)]
-        run = ingest.run(sources, self.root)
+        run = runs.when_free(lambda: ingest.run(sources, self.root))
         self._used(run)
         return run
 
@@ -107,6 +107,10 @@ class Study:
             if run := runs.find(self._spec(step), self.root):
                 self._done[step] = self._used(run)
         return self._done.get(step)
+
+    def is_elsewhere(self, step: Step) -> bool:
+        """Whether a process is at work on a step; what it needs is done."""
+        return runs.is_held(runs.directory(self._spec(step), self.root))
 
     def do(self, step: Step) -> runs.Run:
         """The finished run of a step, made now or found; what it needs is made first."""

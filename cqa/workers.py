@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -94,6 +95,7 @@ def _serve(line: Connection, make: Callable[[], Study], threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
     quiet.libraries()
     signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         study = make()
         study.announce = None
@@ -101,6 +103,12 @@ def _serve(line: Connection, make: Callable[[], Study], threads: int) -> None:
             line.send(attempt(study, line.recv()))
     except (EOFError, KeyboardInterrupt):
         return
+
+
+def _end_with_parent() -> None:
+    """A command that was killed must leave nobody behind who holds its runs."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _stop(signum: int, frame: object) -> None:

@@ -77,6 +77,9 @@ class Paper:
     def find(self, step):
         return self.done.get(step)
 
+    def is_elsewhere(self, step):
+        return False
+
     def start(self, step):
         self.now += self.seconds
         if step.name in self.broken:

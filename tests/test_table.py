@@ -222,9 +222,16 @@ def test_an_index_that_cannot_be_written_is_read_with_what_it_lacks(root, monkey
 
 def test_a_damaged_record_is_named_with_what_to_do(cqa, root):
     (root / TRAIN.id / "run.json").write_text('{"id": ')
+    assert f"runs/{TRAIN.id}/run.json: cannot be read" in cqa("table").stdout
+    assert by_id(root)[TRAIN.id]["status"] == "failed"
+    with runs.execute(TRAIN, root):
+        pass  # the same command goes on
+    assert by_id(root)[TRAIN.id]["status"] == "done"
+    for name in ("run.json", "begun.json"):
+        (root / TRAIN.id / name).write_text("")
     result = cqa("table")
     assert result.exit_code == 3
-    assert f"runs/{TRAIN.id}/run.json: cannot be read" in result.stderr
+    assert f"runs/{TRAIN.id}/begun.json: cannot be read" in result.stderr
     assert "next: " in result.stderr
 
 

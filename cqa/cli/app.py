@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from cqa import __version__, quiet
-from cqa.errors import EXIT_STOPPED, CqaError, DataRefused
+from cqa.errors import EXIT_STOPPED, CqaError, DataRefused, of_the_machine
 from cqa.paths import shown, visible
 
 app = typer.Typer(
@@ -45,8 +45,8 @@ def command(example: str) -> Callable[[Callable], Callable]:
 
 
 def _tells_errors(body: Callable) -> Callable:
-    """A CqaError becomes its message and exit code, and so does a file that the system refuses;
-    anything else is a defect and crashes whole."""
+    """A CqaError becomes its message and exit code, and so does a fault of the machine or a file that
+    the system refuses; anything else is a defect and crashes whole."""
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -54,10 +54,12 @@ def _tells_errors(body: Callable) -> Callable:
             return body(*args, **kwargs)
         except CqaError as error:
             raise _told(error, bool(kwargs.get("as_json"))) from None
-        except OSError as error:
-            if error.filename is None:
+        except Exception as error:
+            named = isinstance(error, OSError) and error.filename is not None
+            known = _refused(error) if named else of_the_machine(error)
+            if known is None:
                 raise
-            raise _told(_refused(error), bool(kwargs.get("as_json"))) from None
+            raise _told(known, bool(kwargs.get("as_json"))) from None
         except KeyboardInterrupt:
             typer.echo("cqa: stopped; the same command goes on from what is done", err=True)
             raise typer.Exit(EXIT_STOPPED) from None
