@@ -234,6 +234,11 @@ def execute(spec: Spec, root: Path | None = None) -> Iterator[Run]:
     path = directory(spec, root)
     path.mkdir(parents=True, exist_ok=True)
     with _held(path):
+        if find(spec, root):
+            raise Held(
+                f"{spec.id}: another process has finished it just now",
+                next_step="repeat the command: it finds the run",
+            )
         earlier = _attempts(path)
         if earlier:
             leftovers.tidy(path)
@@ -312,9 +317,9 @@ def _attempts(path: Path) -> list[dict[str, Any]]:
     if earlier is None:
         return []
     attempts = [dict(attempt) for attempt in earlier.record["attempts"]]
-    if earlier.done:
-        attempts[-1]["reason"] = leftovers.damage(path, earlier.record)
-        say(f"{path.name}: {attempts[-1]['reason']}; it is made again")
+    if earlier.done and (found := leftovers.damage(path, earlier.record)):
+        attempts[-1]["reason"] = found
+        say(f"{path.name}: {found}; it is made again")
     if attempts[-1]["ended"] is None:
         written = [
             file.stat().st_mtime

@@ -149,8 +149,8 @@ def carry_out(
             under_way.add(step)
             hands.start(step)
         if not under_way:
-            elsewhere = [step for step in todo if ready(step) and study.is_elsewhere(step)]
-            if not elsewhere or (end is not None and clock() >= end):
+            elsewhere = [step for step in todo if ready(step) and fits(step)]
+            if not elsewhere:
                 break
             if not waits:
                 say(f"{elsewhere[0].name} is under way in another process: waiting for it")

@@ -38,18 +38,19 @@ def _run(file: Path, said: Path) -> None:
 def test_two_commands_on_one_experiment_share_the_work(workplace, tiny_model, batch, benchmark):
     from cqa.training import sft  # noqa: F401  imported once, before the forks
 
-    more = "\n[score]\nnoise_floor = false\n"
-    file = experiment(workplace, tiny_model, epochs="1", more=more)
-    file.write_text(
-        file.read_text().replace('name = "annotations"', 'name = "annotations"\nwrite = false')
+    file = experiment(workplace, tiny_model, epochs="1")
+    one_arm = file.read_text().replace(
+        'name = "annotations"', 'name = "annotations"\nwrite = false'
     )
+    one_arm = one_arm.replace('[[arms]]\nname = "shuffled"\npairing = "shuffled"\n', "")
+    file.write_text(one_arm.replace("[analysis]", "[score]\nnoise_floor = false\n\n[analysis]"))
     fork = multiprocessing.get_context("fork")
     outs = [workplace / "one.txt", workplace / "two.txt"]
     both = [fork.Process(target=_run, args=(file, out)) for out in outs]
     for process in both:
         process.start()
     for process in both:
-        process.join(120)
+        process.join(300)
     said = [out.read_text() for out in outs]
     assert [process.exitcode for process in both] == [0, 0], said
     found = runs.all_runs(workplace / "runs")

@@ -52,10 +52,15 @@ def test_a_command_that_is_disturbed_goes_on_to_the_same_end(kitchen, fault, nam
 def test_the_campaign_sees_what_does_not_survive(kitchen, monkeypatch):
     import campaign
 
-    monkeypatch.setattr(leftovers, "damage", lambda run, record: None)
-    disturb, _ = campaign.PLAN["vanished file"]
+    def forge(place, command, rng):
+        (file,) = place.glob("runs/ingest-*/items.jsonl")
+        file.write_text("{}\n")
+
+    command = kitchen.command("ingest")
+    monkeypatch.setattr(leftovers, "damage", lambda run, record: None)  # as if nobody looked
+    monkeypatch.setattr(campaign.faults, "AFTER", {forge})
     with pytest.raises(AssertionError, match="other content"):
-        campaign.survive(kitchen, kitchen.command("ingest"), disturb, random.Random(0))
+        campaign.survive(kitchen, command, forge, random.Random(0))
 
 
 def test_a_finished_run_whose_file_is_not_as_it_was_is_made_again(tmp_path):

@@ -51,7 +51,7 @@ def measure(root: Path, processes: int, readers: int, seconds: float) -> Found:
 
 def _write(root: Path, writer: int, end: float, said) -> None:
     made, reads = 0, []
-    while time.monotonic() < end:
+    while time.monotonic() < end or not made:
         with runs.execute(
             runs.Spec("score", f"of-{writer}", {"judge": "m"}, seed=made), root
         ) as run:
