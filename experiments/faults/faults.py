@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import inject
+import psutil
 from commands import Command
 from place import Ended, begin, end, typed
 
@@ -34,9 +35,17 @@ def terminate(place: Path, command: Command, rng: random.Random) -> Ended:
 
 def _signalled(place: Path, command: Command, rng: random.Random, number: int) -> Ended:
     process = begin(place, command.words)
-    time.sleep(rng.uniform(0, command.seconds))
+    moment, watched = rng.uniform(0, command.seconds), psutil.Process(process)
+    while watched.status() != psutil.STATUS_ZOMBIE and _seconds(watched) < moment:
+        time.sleep(0.005)
     os.kill(process, number)
     return end(place, process)
+
+
+def _seconds(process: psutil.Process) -> float:
+    """Of its own processor time, so that other work on the machine does not shift the moments."""
+    used = process.cpu_times()
+    return used.user + used.system
 
 
 def full_disk(place: Path, command: Command, rng: random.Random) -> Ended:

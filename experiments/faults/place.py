@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -20,15 +21,14 @@ import torch  # noqa: E402
 torch.set_num_threads(1)
 torch.set_num_interop_threads(1)
 
+from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: E402
+
 from cqa import leftovers, paths, runs, score, table, texts  # noqa: E402
 from cqa.cli import app  # noqa: E402
 from cqa.cli.app import _terminated  # noqa: E402
 from cqa.files import read_json, read_rows, sha256_of, write_rows  # noqa: E402
 from cqa.training import sft, side_effects  # noqa: E402, F401  imported once, before the forks
 from cqa.types import Annotation, Dialogue, Item  # noqa: E402
-
-sys.path.append(str(Path(__file__).parents[1] / "bench"))
-from kills import small_model  # noqa: E402
 
 EXPERIMENT = """
 name = "small"
@@ -96,6 +96,22 @@ def furnish(place: Path) -> None:
     write_rows(place / "many.jsonl", [*of_items[:1], *plain])  # three blocks
     small_model(place / "model")
     (place / "small.toml").write_text(EXPERIMENT, "utf-8")
+
+
+def small_model(folder: Path) -> None:
+    """A random Qwen2 of two layers with the embedded tokenizer."""
+    shape = Qwen2Config.from_pretrained(paths.EMBEDDED_MODEL)
+    for name, value in _SMALL.items():
+        setattr(shape, name, value)
+    shape.layer_types = shape.layer_types[: shape.num_hidden_layers]
+    torch.manual_seed(0)
+    Qwen2ForCausalLM(shape).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(paths.EMBEDDED_MODEL / name, folder)
+
+
+_SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+          "num_attention_heads": 2, "num_key_value_heads": 1}  # fmt: skip
 
 
 def few_words(folder: Path) -> None:
