@@ -45,8 +45,8 @@ def command(example: str) -> Callable[[Callable], Callable]:
 
 
 def _tells_errors(body: Callable) -> Callable:
-    """A CqaError becomes its message and exit code, and so does a fault of the machine or a file that
-    the system refuses; anything else is a defect and crashes whole."""
+    """A CqaError becomes its message and exit code, and so does a fault of the machine and a file
+    that the system refuses; anything else is a defect and crashes whole."""
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
