@@ -128,11 +128,13 @@ def read(path: Path) -> Run | None:
     unread = None
     if (path / "run.json").is_file():
         try:
-            return Run(path, _record(path / "run.json"))
+            found = read_json(path / "run.json")
         except CqaError as error:
             unread = error
+        else:
+            return Run(path, _record(path / "run.json", found))
     if (path / "begun.json").is_file():
-        record = _record(path / "begun.json")
+        record = _record(path / "begun.json", read_json(path / "begun.json"))
         if unread:
             return Run(path, record | {"status": "failed", "reason": unread.what})
         return Run(path, record | {"status": "running" if is_held(path) else "interrupted"})
@@ -168,9 +170,8 @@ _MAY_BE = {
 }
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _record(path: Path, record: Any) -> dict[str, Any]:
     """What stands in a run.json or begun.json, or DataRefused where that is no record of a run."""
-    record = read_json(path)
     needed = _NEEDED | ({"status": str, "ended": str} if path.name == "run.json" else {})
     wrong = [
         name
