@@ -22,7 +22,7 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 cqa doctor
 cqa ingest
 cqa plan experiments/reproduce.toml
-cqa train --budget 2ktokens || [ $? -eq 4 ]
+cqa train --batch-size 4 --budget 6ktokens || [ $? -eq 4 ]
 printf '%s\n' '{"text": " He paid, and the goose came along.", "context": "A man bought a ferry.", "brief": {"intent": "Let the deal be odd."}}' > outputs.jsonl
 cqa score outputs.jsonl
 cqa score outputs.jsonl --adapter latest

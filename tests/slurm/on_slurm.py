@@ -10,14 +10,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, annotation, dialogue, experiment, items, read_rows, write_rows
 
+from cqa.cluster import chains, places
+from cqa.steps import Step
+
 sys.path.insert(0, str(Path(__file__).parent))
 import daemons
+import paper_work
 
 pytestmark = pytest.mark.skipif(daemons.absent() is not None, reason=str(daemons.absent()))
 
@@ -60,7 +65,7 @@ def cqa(place: Path, runs: str, *words: str) -> tuple[subprocess.Popen, Path]:
 
 def finished(begun: tuple[subprocess.Popen, Path], code: int = 0) -> Path:
     process, runs = begun
-    assert process.wait(900) == code
+    assert process.wait(3600) == code
     return runs
 
 
@@ -81,7 +86,7 @@ def queued() -> str:
     ).stdout  # fmt: skip
 
 
-def until(found, seconds: float = 300.0):
+def until(found, seconds: float = 900.0):
     """What `found` gives as soon as it gives anything."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -89,6 +94,66 @@ def until(found, seconds: float = 300.0):
             return seen
         time.sleep(0.2)
     raise AssertionError(f"not within {seconds:g} s; the queue: {queued()}")
+
+
+@pytest.fixture
+def request_of(tmp_path, monkeypatch):
+    """A request whose jobs are works of this kind."""
+
+    def make(kind, **more) -> places.Request:
+        def work(self, chain, steps, threads=None):
+            names = tuple(step.name for step in steps)
+            return kind(tmp_path, names, self.failures(chain), self.devices, threads)
+
+        monkeypatch.setattr(places.Request, "work", work)
+        monkeypatch.setattr(places.Slurm, "poll_seconds", 1.0)
+        importable = [REPOSITORY, Path(__file__).parent]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, importable)))
+        return places.Request(tmp_path, tmp_path / "cluster", minutes=5, **more)
+
+    return make
+
+
+def test_what_slurm_does_with_the_jobs_of_a_study(slurm, request_of, tmp_path):
+    arms = ("good", "other", "bad")
+    steps = [Step("score", "base")]
+    steps += [Step(kind, arm, 0) for arm in arms for kind in ("train", "score")]
+    asked = request_of(paper_work.Slow, sbatch={"partition": "all"})
+    over: list[str] = []
+    waiting = threading.Thread(
+        target=lambda: over.extend(c.label for c in places.Slurm(asked).over(chains.chains(steps)))
+    )
+    waiting.start()
+    until(lambda: all((tmp_path / f"{arm}-s0-train.log").exists() for arm in arms))
+    jobs = json.loads((tmp_path / "cluster/jobs.json").read_text())
+    trained = [jobs[f"{arm}-s0"][0] for arm in arms]
+    array = trained[0].partition("_")[0]
+    assert trained == [f"{array}_{number}" for number in range(3)]  # one array
+    told = subprocess.run(
+        ["scontrol", "show", "job", jobs["good-s0"][1]], capture_output=True, text=True, check=True
+    )
+    assert f"aftercorr:{array}" in told.stdout
+    subprocess.run(["scontrol", "requeue", jobs["good-s0"][0]], check=True)
+    subprocess.run(["scancel", "--signal=USR2", jobs["other-s0"][0]], check=True)
+    assert {"good-s0", "other-s0"} <= set(places.Slurm(asked)._earlier())  # found again
+    waiting.join(300)
+    assert set(over) == {"base", "good-s0", "other-s0", "bad-s0"}
+    for arm in ("good", "other"):
+        log = (tmp_path / f"{arm}-s0-train.log").read_text().split()
+        assert log == ["begun", "saved", "begun", "done"], arm
+        assert (tmp_path / f"{arm}-s0-score.log").read_text().split() == ["begun", "done"]
+    assert not (tmp_path / "bad-s0-score.log").exists()  # what waited for it is gone
+    assert json.loads((tmp_path / "cluster/bad-s0.failed.json").read_text()) == {
+        "bad-s0/train": "the device fell off"
+    }
+
+
+def test_two_nodes_are_one_group_of_processes(slurm, request_of, tmp_path):
+    asked = request_of(paper_work.Who, nodes=2)
+    steps = [Step("train", "good", 0)]
+    assert len(list(places.Slurm(asked).over(chains.chains(steps)))) == 1
+    found = [(tmp_path / f"rank-{rank}").read_text() for rank in (0, 1)]
+    assert found == ["2 n1", "2 n2"]
 
 
 def test_by_submitit_on_this_machine_the_numbers_are_the_same(place, plain):
