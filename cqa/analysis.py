@@ -1,4 +1,4 @@
-"""Scores of a base and of a tuned model -> effects, intervals, the verdict and its sentence.
+"""Scores of a base and of a tuned model -> effects, intervals and the verdict.
 
 Pure: no files, no clock. The order is that of a report: pair the items, look at the primary
 quantity, at its brackets, at the control, then at everything else with its correction.
@@ -6,7 +6,7 @@ quantity, at its brackets, at the control, then at everything else with its corr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from cqa import stats
 from cqa.errors import DataRefused
+from cqa.pairing import Paired, by_item, pair
 from cqa.types import Score
 
 GROUPS = ("literary", "factual")
@@ -35,31 +36,6 @@ QUANTITIES = (
 )
 _SEED = 20260525
 """Of the resampling; fixed, so that the same scores give the same report."""
-
-
-@dataclass(frozen=True)
-class Paired:
-    """One quantity before and after, item by item.
-
-    `tuned` has shape (seeds, items); `base` too, or (1, items) where one base stands before all.
-    """
-
-    ids: tuple[str, ...]
-    works: tuple[str, ...]
-    base: np.ndarray
-    tuned: np.ndarray
-    dropped: int
-    """Items for which the quantity is null before, or after under any seed."""
-
-    @property
-    def by_seed(self) -> np.ndarray:
-        """The changes, shape (seeds, items)."""
-        return self.tuned - self.base
-
-    @property
-    def delta(self) -> np.ndarray:
-        """The changes in the mean over the seeds, shape (items,)."""
-        return self.by_seed.mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -116,28 +92,6 @@ class Comparison:
         return found[0] if found else None
 
 
-def pair(base: Iterable[Score], *tuned: Iterable[Score], quantity: str) -> Paired:
-    """Join the scores before with those after, one set for each seed, by id.
-
-    Ids that are on one side only raise ValueError.
-    """
-    before = {score.id: score for score in base}
-    after = [{score.id: score for score in scores} for scores in tuned]
-    for seed in after:
-        if before.keys() != seed.keys():
-            raise ValueError(f"{len(before.keys() ^ seed.keys())} ids are scored on one side only")
-    kept, dropped = [], 0
-    for key in sorted(before):
-        values = [side[key].quantities.get(quantity) for side in (before, *after)]
-        if None in values:
-            dropped += 1
-        else:
-            kept.append((key, before[key].work or key, values))
-    ids, works, values = zip(*kept, strict=True) if kept else ((), (), ())
-    table = np.array(values, dtype=float).reshape(-1, 1 + len(after)).T
-    return Paired(tuple(ids), tuple(works), table[:1], table[1:], dropped)
-
-
 def compare(
     label: str,
     base: Sequence[Score],
@@ -181,7 +135,7 @@ def compare(
             literary.by_seed, literary.works, factual.by_seed, factual.works, seed=_SEED
         )
         selective = stats.selective(difference.interval)
-        within = _interval(factual.by_seed, factual.works, level=0.9)
+        within = deciding_interval(factual.by_seed, factual.works, level=0.9)
         control = stats.control_unmoved(within, margin)
     main = next(c for c in changes if (c.quantity, c.group) == (primary, "literary"))
     return Comparison(
@@ -246,68 +200,20 @@ def against(one: Comparison, other: Comparison) -> list[Change]:
 
 
 def changes_of_writing(
-    base: Sequence[Score], tuned: Sequence[Score], quantities: Sequence[str] = QUANTITIES
+    base: Sequence[Score], *tuned: Sequence[Score], quantities: Sequence[str] = QUANTITIES
 ) -> list[Change]:
-    """How the judge's view of the generated texts changed, paired by item and sample."""
-    before = [by_item(score) for score in base]
-    after = [by_item(score) for score in tuned]
+    """How a judge's view of the generated texts changed, paired by item and sample.
+
+    `tuned` has one set of scores for each seed.
+    """
+    sides = [[by_item(score) for score in scores] for scores in (base, *tuned)]
     changes = []
     for group in GROUPS:
-        one = [score for score in before if score.group == group]
-        two = [score for score in after if score.group == group]
+        before, *after = ([score for score in side if score.group == group] for side in sides)
         for quantity in quantities:
-            if one and (paired := pair(one, two, quantity=quantity)).ids:
+            if before and (paired := pair(before, *after, quantity=quantity)).ids:
                 changes.append(_change(quantity, group, paired))
     return changes
-
-
-def sentence(comparison: Comparison, cost: str) -> str:
-    """The first line of every report: verdict, effect with interval, control, cost."""
-    found = comparison.verdict
-    word = {
-        "improved": "Improved",
-        "worse": "Worse",
-        "no worse": "No worse",
-        "inconclusive": "Inconclusive",
-    }[found.word]
-    if found.word == "improved" and comparison.selective and comparison.selective.holds:
-        word += " and selective"
-    if found.decay:
-        word += " (decay: the texts with their briefs did not become likelier)"
-    of = "of texts written for" if comparison.on == "writing" else "on"
-    what = f"specific gain {of} literary items"
-    parts = [f"{word}: {what} {said(found.interval)} bits per token{_over_seeds(comparison)}"]
-    control = comparison.change(comparison.primary, "factual")
-    if control is None or comparison.control is None:
-        parts.append("no factual control")
-    elif comparison.control.holds:
-        parts.append(f"control unmoved within ±{found.margin:g}, {said(control.interval)}")
-    else:
-        parts.append(f"control {said(control.interval)}, not shown to be unmoved")
-    return "; ".join([*parts, f"cost {cost}"]) + "."
-
-
-def _over_seeds(comparison: Comparison) -> str:
-    main = comparison.change(comparison.primary, "literary")
-    if main is None or main.between_seed_sd is None:
-        return ""
-    whose = "" if main.crossed else "these "
-    return (
-        f", mean of {whose}{len(main.seed_means)} seeds "
-        f"(SD between them {main.between_seed_sd:.4f})"
-    )
-
-
-def said(interval: stats.Interval) -> str:
-    """An interval in words: `+0.031 (95 % interval 0.008 to 0.055)`."""
-    if interval.estimate is None:
-        return f"not estimable ({interval.reason})"
-    if interval.low is None or interval.high is None:
-        return f"{interval.estimate:+.4f} (no interval: {interval.reason})"
-    return (
-        f"{interval.estimate:+.4f} "
-        f"({interval.level * 100:g} % interval {interval.low:+.4f} to {interval.high:+.4f})"
-    )
 
 
 def _change(quantity: str, group: str, p: Paired) -> Change:
@@ -317,7 +223,7 @@ def _change(quantity: str, group: str, p: Paired) -> Change:
         group=group,
         base_mean=float(p.base.mean()),
         tuned_mean=float(p.tuned.mean()),
-        interval=_interval(p.by_seed, p.works),
+        interval=deciding_interval(p.by_seed, p.works),
         bca=stats.bootstrap_interval(p.delta, p.works, seed=_SEED),
         sign_flip=stats.sign_flip_test(p.delta, p.works, seed=_SEED),
         wilcoxon=stats.wilcoxon_on_work_means(p.delta, p.works),
@@ -331,7 +237,9 @@ def _change(quantity: str, group: str, p: Paired) -> Change:
     )
 
 
-def _interval(by_seed: np.ndarray, works: Sequence[str], level: float = 0.95) -> stats.Interval:
+def deciding_interval(
+    by_seed: np.ndarray, works: Sequence[str], level: float = 0.95
+) -> stats.Interval:
     """The interval that decides, of changes of shape (seeds, items)."""
     if len(by_seed) >= stats.SEEDS_FOR_CROSSING:
         return stats.over_seeds(by_seed, works, seed=_SEED, level=level).interval
@@ -345,11 +253,6 @@ def _brackets(paired: Mapping[tuple[str, str], Paired], primary: str) -> dict[st
     by_id = dict(zip(residual.ids, -residual.by_seed.T, strict=True))
     own = np.array([by_id[key] for key in gain.ids]).T
     return {
-        "own brief": _interval(own, gain.works),
-        "mismatched briefs": _interval(own - gain.by_seed, gain.works),
+        "own brief": deciding_interval(own, gain.works),
+        "mismatched briefs": deciding_interval(own - gain.by_seed, gain.works),
     }
-
-
-def by_item(score: Score) -> Score:
-    """The score of a written text under the name of its item and sample, whoever wrote it."""
-    return score.model_copy(update={"id": f"{score.item}/{score.sample}"})

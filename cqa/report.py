@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from cqa import analysis, parquet, runs, score, writing
-from cqa.cases import Case
 from cqa.conditions import FILLER
 from cqa.errors import CqaError, DataRefused, UsageRefused
 from cqa.files import read_rows, sha256_of, sha256_of_rows
@@ -21,16 +20,18 @@ from cqa.reporting import generated, heat, items, outputs, results
 from cqa.reporting.generated import Written
 from cqa.reporting.items import Side, Tokens
 from cqa.score import PRIMARY
+from cqa.study.cases import Case
 from cqa.texts import as_texts, row_id
 from cqa.types import Annotation, Item, Score, Text
 
 if TYPE_CHECKING:
-    from cqa.study import Study
+    from cqa.study.study import Study
 
 _CODE = (
     "report.py",
-    "cases.py",
+    "study/cases.py",
     "analysis.py",
+    "pairing.py",
     "writing.py",
     "overlap.py",
     "probes.py",
@@ -81,7 +82,7 @@ def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run
 
 def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
     """Report two score runs of the same texts; without names, the newest pair."""
-    from cqa.study import latest, run_of
+    from cqa.study.study import latest, run_of
 
     def tuned_and_no_own_text(run: runs.Run) -> bool:
         return _is_tuned(run) and not any(
@@ -182,6 +183,7 @@ def _run(
         source = writing.Source.of(text for one in annotations for text in _words_of(one))
         found = results.of(what.config, compared, models, base) | {
             "writing": generated.judged(written, source, settings["primary"]),
+            "writing_changes": generated.changes(written, settings["primary"]),
             "style": generated.style(written, source),
             "probes": _probes(what.parents, models[0].base_scores.path.parent),
         }
@@ -222,8 +224,10 @@ def _written(models: Sequence[Case]) -> list[Written]:
     first = next((one for one in models if one.base_texts and one.base_text_scores), None)
     if first is None:
         return []
-    subjects = [("base", first.base_texts, first.base_text_scores, first.base_own_scores)] + [
-        (texts.record["label"], texts, scores, own)
+    subjects = [
+        ("base", "base", first.base_texts, first.base_text_scores, first.base_own_scores)
+    ] + [
+        (texts.record["label"], one.arm, texts, scores, own)
         for one in models
         for texts, scores, own in zip(
             one.tuned_texts, one.tuned_text_scores, one.tuned_own_scores, strict=True
@@ -235,8 +239,10 @@ def _written(models: Sequence[Case]) -> list[Written]:
             read_rows(texts.file("texts.jsonl"), Text),
             score.load_scores(scores),
             score.load_scores(own) if own else (),
+            arm,
+            tuple(run.id for run in (texts, scores, own) if run),
         )
-        for label, texts, scores, own in subjects
+        for label, arm, texts, scores, own in subjects
     ]
 
 
@@ -254,7 +260,7 @@ def _sides(
 
 def _probing(base: runs.Run) -> list[str]:
     """The newest scoring of texts made to fool the measure, by the same base model."""
-    from cqa.study import latest
+    from cqa.study.study import latest
 
     model = base.record["inputs"]["model"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cqa import analysis, stats
+from cqa import analysis, pairing, stats
 from cqa.measures import ALL
+from cqa.reporting import sentence
 from cqa.types import Score
 
 PRIMARY = "specific_gain_bits_per_token"
@@ -50,12 +51,12 @@ def compare(base, tuned, **changes):
 def test_pairs_are_joined_by_id_and_nulls_are_counted_not_zeroed():
     base = [score(1, **{PRIMARY: 0.5}), score(2, **{PRIMARY: 0.1}), score(3)]
     tuned = [score(3, **{PRIMARY: 9.0}), score(1, **{PRIMARY: 0.75}), score(2, **{PRIMARY: 0.1})]
-    paired = analysis.pair(base, tuned, quantity=PRIMARY)
+    paired = pairing.pair(base, tuned, quantity=PRIMARY)
     assert paired.ids == ("literary-01", "literary-02")
     assert paired.delta.tolist() == [0.25, 0.0]
     assert paired.dropped == 1
     with pytest.raises(ValueError, match="1 ids are scored on one side only"):
-        analysis.pair(base, tuned[:2], quantity=PRIMARY)
+        pairing.pair(base, tuned[:2], quantity=PRIMARY)
 
 
 def test_the_brackets_add_up_to_the_effect():
@@ -82,7 +83,7 @@ def test_an_effect_on_literary_items_alone_is_improved_and_selective():
     assert found.verdict.word == "improved"
     assert found.selective.holds
     assert found.control.holds
-    said = analysis.sentence(found, "12 s of one CPU")
+    said = sentence.of(found, "12 s of one CPU")
     assert said.startswith("Improved and selective: specific gain on literary items +0.0")
     assert "control unmoved within ±0.01" in said
     assert said.endswith("cost 12 s of one CPU.")
@@ -100,14 +101,14 @@ def test_an_effect_without_a_likelier_text_is_decay():
     found = compare(scores(0.0), tuned)
     assert found.verdict.word == "inconclusive"
     assert found.verdict.decay
-    assert "decay" in analysis.sentence(found, "nothing")
+    assert "decay" in sentence.of(found, "nothing")
 
 
 def test_a_control_that_moves_is_not_called_unmoved():
     found = compare(scores(0.0), scores(0.05, control=0.05))
     assert not found.control.holds
     assert not found.selective.holds
-    assert "not shown to be unmoved" in analysis.sentence(found, "nothing")
+    assert "not shown to be unmoved" in sentence.of(found, "nothing")
 
 
 def test_the_primary_stands_alone_and_everything_else_is_corrected():
@@ -154,6 +155,6 @@ def test_generated_texts_are_paired_by_item_and_sample():
 
 def test_an_interval_is_said_in_words_or_its_absence_explained():
     interval = stats.Interval(0.0312, 0.0081, 0.0553, 0.95, "m", 24, 24)
-    assert analysis.said(interval) == "+0.0312 (95 % interval +0.0081 to +0.0553)"
+    assert sentence.said(interval) == "+0.0312 (95 % interval +0.0081 to +0.0553)"
     none = stats.Interval(0.1, None, None, 0.95, "m", 2, 2, "fewer than 3 works")
-    assert analysis.said(none) == "+0.1000 (no interval: fewer than 3 works)"
+    assert sentence.said(none) == "+0.1000 (no interval: fewer than 3 works)"

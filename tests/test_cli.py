@@ -18,7 +18,7 @@ from conftest import REPOSITORY, experiment
 from cqa import runs
 from cqa.cli import app
 from cqa.runs import Run, Spec
-from cqa.steps import Step
+from cqa.study.steps import Step
 
 COMMANDS = (
     "ingest", "plan", "train", "generate", "score", "report", "export", "run", "lock", "table",
@@ -29,7 +29,7 @@ HELPS = """
 import sys
 from typer.testing import CliRunner
 from cqa.cli import app
-from cqa.steps import Step
+from cqa.study.steps import Step
 for words in (["--help"], *([name, "--help"] for name in sys.argv[1:])):
     assert CliRunner().invoke(app, words).exit_code == 0, words
 heavy = {"torch", "transformers", "trl", "peft", "datasets", "pandas", "numpy", "scipy"}

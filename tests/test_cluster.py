@@ -17,7 +17,7 @@ from conftest import experiment
 from cqa.cluster import carry, chains, places, sky, work
 from cqa.config import read_experiment
 from cqa.errors import UsageRefused
-from cqa.steps import Step, steps_of
+from cqa.study.steps import Step, steps_of
 
 
 @pytest.fixture

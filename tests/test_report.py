@@ -15,7 +15,7 @@ from conftest import annotation, dialogue, experiment, items, write_rows
 
 from cqa import score, writing
 from cqa.errors import EXIT_GATE, UsageRefused
-from cqa.reporting import latex, listing, svg
+from cqa.reporting import generated, latex, listing, svg
 from cqa.types import Text
 
 OWNED = "document.title='owned'"
@@ -275,7 +275,9 @@ def test_texts_of_models_are_compared_item_by_item_under_the_same_seeds(reported
     assert own[2][gain] == pytest.approx(sum(row["quantities"][gain] for row in rows) / len(rows))
     assert own[2][gain] != fixed[2][gain]
     # each change is from the base's marks of its own texts to the tuned model's of its own
-    for change in own[2]["changes"]:
+    changed = [row for row in results["writing_changes"] if row["marked"] == "self-judged"]
+    assert {row["model"] for row in changed} == {"annotations-s0", "shuffled-s0"}
+    for change in (row for row in changed if row["model"] == "shuffled-s0"):
         names = change["quantity"], change["group"]
         two, one = (
             {
@@ -287,7 +289,7 @@ def test_texts_of_models_are_compared_item_by_item_under_the_same_seeds(reported
         )
         kept = [key for key in two if None not in (one[key], two[key])]
         assert change["change"] == pytest.approx(sum(two[k] - one[k] for k in kept) / len(kept))
-    assert len(own[2]["changes"]) == 2
+    assert len(results["writing_changes"]) == 2 * len(changed) == 8
     style = {row["measure"]: row for row in results["style"] if row["model"] == "shuffled-s0"}
     assert set(style) == set(writing.MEASURES)
     assert (style["words"]["items"], style["words"]["works"]) == (12, 12)
@@ -302,17 +304,31 @@ def test_texts_of_models_are_compared_item_by_item_under_the_same_seeds(reported
     assert style["words"]["change"] == pytest.approx(words["shuffled-s0"] - words["base"])
 
 
-def generated(item: str, sample: int, text: str, ended: bool = True) -> Text:
+def test_the_seeds_of_an_arm_are_taken_together_and_an_item_needs_all_of_them():
+    def model(label: str, lengths: list[int]) -> generated.Written:
+        texts = [written(f"i{n}", 0, " ".join(["word"] * k)) for n, k in enumerate(lengths)]
+        return generated.Written(label, texts, [], arm=label.split("-")[0])
+
+    models = [model("base", [2, 4, 6, 8]), model("a-s1", [3, 5, 7, 0]), model("a-s2", [4, 6, 8, 9])]
+    rows = generated.style([*models, model("b-s1", [2, 4, 6, 8])], writing.Source.of([]))
+    words = {row["model"]: row for row in rows if row["measure"] == "words"}
+    assert set(words) == {"a", "b-s1"}
+    assert words["a"]["change"] == pytest.approx((1 + 1 + 1 - 8 + 2 + 2 + 2 + 1) / 8)
+    distinct = next(r for r in rows if (r["model"], r["measure"]) == ("a", "distinct_1"))
+    assert distinct["items"] == 3  # the fourth is empty under one seed
+
+
+def written(item: str, sample: int, text: str, ended: bool = True) -> Text:
     return Text(item=item, sample=sample, text=text, work=item, meta={"ended": ended})
 
 
 def test_measures_of_writing_can_be_checked_by_hand():
     source = writing.Source.of(["Once the grey cat sat on the red mat.", "A dog."])
     texts = [
-        generated("a", 0, "a b a b"),
-        generated("a", 1, "A, b! a b.", ended=False),  # the same words
-        generated("b", 0, "the grey cat sat on the mat today"),
-        generated("b", 1, ""),
+        written("a", 0, "a b a b"),
+        written("a", 1, "A, b! a b.", ended=False),  # the same words
+        written("b", 0, "the grey cat sat on the mat today"),
+        written("b", 1, ""),
     ]
     found = writing.measured(texts, source)
     assert found["a"]["words"] == 4

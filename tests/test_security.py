@@ -256,9 +256,9 @@ def test_ids_and_names_make_no_paths(cqa, workplace, tiny_model, few_reference):
 
 @pytest.mark.parametrize("name", ["a/../../../evil", "..", "/evil", "a\\evil"])
 def test_an_arm_and_an_experiment_name_make_no_paths(name, workplace):
-    from cqa import lock
     from cqa.reporting.outputs import _file_name
     from cqa.runs import Spec, directory
+    from cqa.study import lock
 
     for path in (
         lock.path_of(name, None, workplace / "runs"),

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from conftest import annotation, experiment
 
-from cqa import analysis, lock, schedule, selection
+from cqa import analysis, pairing, selection
 from cqa.config import read_experiment
 from cqa.errors import DataRefused
 from cqa.examples import examples
-from cqa.steps import Step, steps_of
+from cqa.study import lock, schedule
+from cqa.study.steps import Step, steps_of
 from cqa.types import Annotation
 
 ARMS = """
@@ -196,7 +197,7 @@ def test_the_interval_speaks_of_new_seeds_only_from_five_on():
     table = 1.0 + shifts + rng.normal(0, 0.1, (5, 30))
 
     def change(seeds):
-        p = analysis.Paired(tuple(works), tuple(works), np.zeros((1, 30)), table[:seeds], 0)
+        p = pairing.Paired(tuple(works), tuple(works), np.zeros((1, 30)), table[:seeds], 0)
         return analysis._change("gain_bits_per_token", "literary", p)
 
     three, five = change(3), change(5)

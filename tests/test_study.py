@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,15 @@ def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
     cqa, workplace, tiny_model, batch, benchmark
 ):
     file = experiment(workplace, tiny_model)
+    ahead = json.loads(cqa("plan", str(file), "--price", "3usd/gpu-hour", "--json").stdout)
+    work = {one["kind"]: one for one in ahead["work"]}
+    assert {kind: one["steps"] for kind, one in work.items()} == {
+        "score": 3, "train": 2, "generate": 3, "score-texts": 3, "score-own": 2
+    }  # fmt: skip
+    assert all("timed now" in one["basis"] and one["seconds"] > 0 for one in work.values())
+    assert ahead["money"] == pytest.approx(3 * ahead["seconds_left"] / 3600)
+    assert work["score-texts"]["seconds"] < work["score"]["seconds"]  # no foil, no noise floor
+
     first = cqa("run", str(file))
     assert first.exit_code == 0, first.output
     assert "specific gain on literary items" in first.stdout
@@ -33,6 +44,18 @@ def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
     assert "specific gain on literary items" in (workplace / "results/small.md").read_text()
     assert "nothing to do: all 15 stages" in second.stderr
     assert {path: path.read_bytes() for path in before} == before
+
+    # what is missing again will take as long as the like of it did
+    shutil.rmtree(next(workplace.glob("runs/score-own-shuffled-*")))
+    ahead = json.loads(cqa("plan", str(file), "--json").stdout)
+    assert (ahead["steps"], ahead["done"]) == (13, 12)
+    (one,) = ahead["work"]
+    records = [json.loads(path.read_text()) for path in runs if path.is_file()]
+    like = [r for r in records if any(p.startswith("generate-") for p in r["parents"])]
+    seconds = [r["attempts"][0]["seconds"] for r in like if r["stage"] == "score"]
+    assert len(seconds) == 4
+    assert one["seconds"] == pytest.approx(statistics.median(seconds))
+    assert one["basis"] == "as long as the like of it took on this disk"
 
 
 def test_the_report_carries_the_same_numbers_in_every_format(

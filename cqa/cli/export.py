@@ -24,7 +24,7 @@ def export(
     """Write an adapter or model as a folder for others, with data, recipe, bill and results."""
     from cqa import export as stage
     from cqa import show
-    from cqa.study import run_of
+    from cqa.study.study import run_of
 
     found = stage.run(run_of(training), folder, merge=_merge if merge else None)
     show.facts(found, as_json)

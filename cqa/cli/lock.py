@@ -23,9 +23,9 @@ def lock(
 
     `cqa run` does the same if it was not done. Commit the file that is written.
     """
-    from cqa import lock as locks
     from cqa import show
     from cqa.paths import shown
+    from cqa.study import lock as locks
 
     study = wiring.study(file)
     path, now = study.lock_path(), study.to_lock()

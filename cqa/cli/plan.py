@@ -44,7 +44,7 @@ def plan(
 
     asked = training.asked(context.params)
     if data is not None and data.endswith(".toml"):
-        from cqa.foresight import foresee
+        from cqa.study.foresight import foresee
 
         wiring.refuse_beside_experiment(context, "data", "price", "power")
         show.foresight(foresee(wiring.study(Path(data)), asked.rates), as_json)

@@ -68,10 +68,11 @@ def run(
 
     An arm that fails leaves the others as they are: the report says what is missing and why.
     """
-    from cqa import accept as acceptance
     from cqa import report as stage
-    from cqa import schedule, show
+    from cqa import show
     from cqa.progress import say
+    from cqa.study import accept as acceptance
+    from cqa.study import schedule
 
     if minutes is not None and not minutes >= 0:  # not a number
         raise UsageRefused(f"--minutes {minutes}", next_step="such as --minutes 55")

@@ -123,7 +123,8 @@ def model(name: str) -> Model:
 
 def ingested(data: str | None) -> Run:
     """The data set: an ingest run by name, or a folder ingested now."""
-    from cqa import ingest, study
+    from cqa import ingest
+    from cqa.study import study
     from cqa.training.devices import after_the_first
 
     if data is None:

@@ -14,9 +14,9 @@ from cqa.errors import DataRefused, UsageRefused
 
 if TYPE_CHECKING:
     from cqa.model_ref import Model, Subject
-    from cqa.schedule import Outcome
-    from cqa.steps import Step
-    from cqa.study import Study
+    from cqa.study.schedule import Outcome
+    from cqa.study.steps import Step
+    from cqa.study.study import Study
 
 Config = TypeVar("Config")
 
@@ -48,7 +48,7 @@ def study(path: Path) -> Study:
     """The study of an experiment file; of a shipped one where there is none of that name here."""
     from cqa.config import read_experiment
     from cqa.paths import shipped
-    from cqa.study import Study
+    from cqa.study.study import Study
 
     if not path.exists():
         with suppress(DataRefused):
@@ -69,12 +69,12 @@ def carry_out(
 
     `again` gives each process its own copy of the study; it has to be picklable.
     """
-    from cqa import schedule
+    from cqa.study import schedule
 
     assert study.locked  # before anything is scored
     todo = [step for step in steps if study.find(step) is None]
     if workers is None and len(todo) > 1:
-        from cqa.workers import sensible
+        from cqa.study.workers import sensible
 
         folder = Path(study.model.source)
         workers = sensible(folder if folder.is_dir() else None)
@@ -82,7 +82,7 @@ def carry_out(
     if (workers or 1) == 1 or len(todo) < 2:
         study.announce = lambda step: None  # the schedule has its own line
         return schedule.carry_out(study, steps, schedule.Here(study), seconds=seconds)
-    from cqa.workers import Processes
+    from cqa.study.workers import Processes
 
     with Processes(workers, again) as hands:
         return schedule.carry_out(study, steps, hands, seconds=seconds)
@@ -137,7 +137,7 @@ def tuned(reference: str, base: Model) -> Tuned | None:
     """What --adapter names: a folder, a train run, or the newest one of this base model."""
     from cqa import model_ref
     from cqa.runs import Run
-    from cqa.study import latest, run_of
+    from cqa.study.study import latest, run_of
 
     def from_run(run: Run) -> Tuned:
         return Tuned(run.record["label"], model_ref.subject(base, run.path), (run.id,))

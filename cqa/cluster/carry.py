@@ -10,11 +10,11 @@ from cqa.cluster.chains import Chain, chains
 from cqa.cluster.places import Local, Place, Request, Slurm
 from cqa.files import read_json
 from cqa.progress import say
-from cqa.schedule import Outcome
-from cqa.steps import Step
+from cqa.study.schedule import Outcome
+from cqa.study.steps import Step
 
 if TYPE_CHECKING:
-    from cqa.study import Study
+    from cqa.study.study import Study
 
 _SETTLE_SECONDS = 30.0
 """How long a shared disk may take to show here what a job has written there."""

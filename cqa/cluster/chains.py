@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cqa.steps import Step
+from cqa.study.steps import Step
 
 
 @dataclass(frozen=True)

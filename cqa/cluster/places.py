@@ -22,7 +22,7 @@ from cqa.cluster.work import GRACE_SECONDS, Work
 from cqa.errors import CqaError, UsageRefused
 from cqa.files import read_json, write_json
 from cqa.progress import say
-from cqa.steps import Step
+from cqa.study.steps import Step
 
 _REQUEUES = 1000
 """Times that a job whose time was over is queued again: a long training takes many slices."""

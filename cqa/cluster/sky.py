@@ -10,7 +10,7 @@ import yaml
 
 from cqa.cluster.chains import chains
 from cqa.errors import UsageRefused
-from cqa.steps import Step
+from cqa.study.steps import Step
 
 
 def task(file: Path, name: str, steps: Sequence[Step], devices: int) -> str:

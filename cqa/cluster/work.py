@@ -137,7 +137,7 @@ def main(file: str, failures: str, *names: str) -> int:
     quiet.libraries()
     signal.signal(signal.SIGTERM, _interrupt)
     from cqa.cli import wiring
-    from cqa.schedule import attempt
+    from cqa.study.schedule import attempt
 
     study = wiring.study(Path(file))
     told = Path(failures)

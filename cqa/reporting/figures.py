@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,37 +71,74 @@ def forest(rows: Sequence[Row], margin: float) -> Figure:
     return figure
 
 
-def curve(points: Sequence[Row], label: str, margin: float, *, joined: bool = True) -> Figure:
-    """Change of the primary quantity along `x`, with intervals: a line for each arm and group.
-
-    Where the arms themselves are the points (`joined` false), each is named instead.
-    """
+def curve(points: Sequence[Row], label: str, margin: float) -> Figure:
+    """Change of the primary quantity along `x`, with intervals: a line for each arm and group."""
     with _figure(7, 3.0) as (figure, axes):
-        axes.axhspan(-margin, margin, color=_GREY, alpha=0.13, lw=0)
-        axes.axhline(0, color=_GREY, lw=0.8)
+        _ground(axes, margin)
         lines: dict[tuple[str, str], list[Row]] = {}
         for point in sorted(points, key=lambda point: point["x"]):
-            lines.setdefault((point["arm"] if joined else "", point["group"]), []).append(point)
+            lines.setdefault((point["arm"], point["group"]), []).append(point)
         arms = list(dict.fromkeys(arm for arm, _ in lines))
-        for (arm, group), line in lines.items():
+        apart = 0.008 * max((point["x"] for point in points), default=0.0)
+        for number, ((arm, group), line) in enumerate(lines.items()):
             colour = COLOURS.get(group, _GREY)
-            style = ("-", "--", ":", "-.")[arms.index(arm) % 4] if joined else "none"
+            style = ("-", "--", ":", "-.")[arms.index(arm) % 4]
             known = [point for point in line if point["change"] is not None]
+            known = [{**point, "x": point["x"] + number * apart} for point in known]
             x, y = [p["x"] for p in known], [p["change"] for p in known]
-            name = f"{arm}, {group}" if joined else group
-            axes.plot(x, y, ls=style, marker="o", ms=4, color=colour, label=name)
-            for point in known:
-                if point["low"] is not None:
-                    ends = [point["low"], point["high"]]
-                    axes.plot([point["x"]] * 2, ends, color=colour, lw=1, alpha=0.6)
-                if not joined and group == "literary":
-                    place = (point["x"], point["change"])
-                    axes.annotate(point["model"], place, (5, 3), textcoords="offset points")
+            axes.plot(x, y, ls=style, marker="o", ms=4, color=colour, label=f"{arm}, {group}")
+            _intervals(axes, known, colour)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(label)
-        axes.set_ylabel("change, bits per token")
         axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def cost(points: Sequence[Row], label: str, margin: float) -> Figure:
+    """Change of the primary quantity of each arm over what it cost, from nothing on.
+
+    The names stand at the right side, one below the other, in the order of the changes.
+    """
+    known = sorted(
+        (point for point in points if point["change"] is not None), key=lambda p: p["change"]
+    )
+    with _figure(7, max(3.0, 0.5 + 0.24 * len(known))) as (figure, axes):
+        _ground(axes, margin)
+        colour = COLOURS.get(known[0]["group"], _GREY) if known else _GREY
+        axes.plot([p["x"] for p in known], [p["change"] for p in known], "o", ms=4, color=colour)
+        _intervals(axes, known, colour)
+        axes.set_xlim(0, 1.06 * max((point["x"] for point in known), default=1.0))
+        for number, point in enumerate(known):
+            axes.annotate(
+                point["model"],
+                (point["x"], point["change"]),
+                (1.03, (number + 0.5) / len(known)),
+                textcoords="axes fraction",
+                va="center",
+                parse_math=False,
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": _GREY,
+                    "lw": 0.5,
+                    "shrinkB": 3,
+                    "relpos": (0, 0.5),  # from the name's left end, so that it crosses no other
+                },
+            )
+        axes.set_xlabel(label)
+    return figure
+
+
+def _ground(axes: Any, margin: float) -> None:
+    axes.axhspan(-margin, margin, color=_GREY, alpha=0.13, lw=0)
+    axes.axhline(0, color=_GREY, lw=0.8)
+    axes.set_ylabel("change, bits per token")
+
+
+def _intervals(axes: Any, points: Iterable[Row], colour: str) -> None:
+    for point in points:
+        if point["low"] is not None:
+            ends = [point["low"], point["high"]]
+            axes.plot([point["x"]] * 2, ends, color=colour, lw=1, alpha=0.6)
 
 
 def plane(items: Sequence[Row], thresholds: Mapping[str, float] | None) -> Figure:

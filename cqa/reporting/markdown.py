@@ -30,6 +30,16 @@ _WRITING = (
     "judge: specific gain",
 )
 _PROBES = ("probe", "texts", "specific gain", "of its texts", "beats its text", "flagged as copy")
+_BILL = (
+    "run",
+    "seconds",
+    "device seconds",
+    "tokens",
+    "epochs",
+    "peak memory, MB",
+    "energy, Wh",
+    "money",
+)
 _STYLE = ("texts of", "measure", "items (works)", "base", "tuned", "change [95 % interval]")
 
 
@@ -50,16 +60,15 @@ def page(results: Mapping[str, Any]) -> str:
             "",
             *_table(_WRITING, map(_written, results["writing"])),
             "",
-            *_changes_of_writing(results["writing"]),
+            *map(_change_of_writing, results["writing_changes"]),
             "",
             *_table(_PROBES, map(_probe, results["probes"])),
             "",
             *_table(_STYLE, map(_style, results["style"])),
             "",
-            *_table(
-                ("run", "seconds", "spent"),
-                ((row["run"], number(row["seconds"], 1), row["spent"]) for row in results["bill"]),
-            ),
+            *_table(_BILL, map(_bill, results["bill"])),
+            "",
+            "A dash where nothing of the kind was measured; run.json of the run says why.",
             "",
         ]
     )
@@ -154,10 +163,22 @@ def _style(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _changes_of_writing(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def _change_of_writing(row: Mapping[str, Any]) -> str:
+    return (
+        f"- texts of {row['model']}, {row['group']}, {row['marked']}: specific gain changed by "
+        f"{_change(row)}"
+    )
+
+
+def _bill(row: Mapping[str, Any]) -> list[str]:
+    memory = row["peak_memory_bytes"]
     return [
-        f"- texts of {change['model']}, {change['group']}, {row['marked']}: specific gain changed "
-        f"by {_change(change)}"
-        for row in rows
-        for change in row["changes"]
+        row["run"],
+        number(row["seconds"], 1),
+        number(row["device_seconds"], 1),
+        "–" if row["tokens"] is None else f"{row['tokens']:,}",
+        number(row["epochs"], 1),
+        number(None if memory is None else memory / 1e6, 0),
+        number(row["energy_wh"], 2),
+        "–" if row["money"] is None else f"{row['money']:.2f} {row['currency']}",
     ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CURVES = {
     "epoch": "After each epoch of training.",
     "rows": "Over the number of annotations that were trained on.",
-    "device_seconds": "What each arm cost in seconds of one device, and what it brought.",
+    "device_seconds": "What the training of each arm cost, and what it brought on literary items.",
 }
 
 
@@ -97,9 +97,10 @@ def _figures(
     for axis, said in _CURVES.items():
         along = _points(results["models"], axis)
         if len({point["x"] for point in along} - {0}) > 1:
-            joined = axis != "device_seconds"
-            picture = figures.curve(along, _AXES[axis], margin, joined=joined)
-            drawn[f"curve-{axis}"] = (picture, said)
+            if axis == "device_seconds":
+                along = [point for point in along if point["group"] == "literary"]
+            draw = figures.cost if axis == "device_seconds" else figures.curve
+            drawn[f"curve-{axis}"] = (draw(along, _AXES[axis], margin), said)
     if points:
         said = "Surprise against residual of each item, before and after."
         drawn["plane"] = (figures.plane(points, thresholds), said)

@@ -9,11 +9,25 @@ from typing import Any
 
 from cqa import analysis
 from cqa.analysis import Change, Comparison
-from cqa.cases import Case
 from cqa.files import sha256_of_value
+from cqa.reporting import sentence
 from cqa.reporting.markdown import p_value
 from cqa.runs import Run
+from cqa.study.cases import Case
 from cqa.types import Score
+
+BILL = (
+    "device_seconds",
+    "tokens",
+    "epochs",
+    "steps",
+    "peak_memory_bytes",
+    "energy_wh",
+    "money",
+    "currency",
+    "device_kind",
+)
+"""What the bill has of a training; its run.json has the rest, and why something is null."""
 
 
 def of(
@@ -25,7 +39,7 @@ def of(
     """Everything that the comparisons say; `config` is that of the report's run."""
     settings = config["analysis"]
     return {
-        "sentence": analysis.sentence(compared[0], _cost(cases[0])),
+        "sentence": sentence.of(compared[0], _cost(cases[0])),
         "question": config["question"],
         "kind": config["kind"],
         "lock": config.get("lock"),
@@ -103,7 +117,7 @@ def _model(comparison: Comparison, one: Case, checkpoint: str | None) -> dict[st
             "trained": [run.id for run in one.trained],
         },
         "device_seconds": sum(each["device_seconds"] for each in spent) if spent else None,
-        "sentence": analysis.sentence(comparison, _cost(one)),
+        "sentence": sentence.of(comparison, _cost(one)),
         "word": comparison.verdict.word,
         "verdict": comparison.verdict.word
         + (f" ({comparison.verdict.reason})" if comparison.verdict.reason else ""),
@@ -120,7 +134,7 @@ def _model(comparison: Comparison, one: Case, checkpoint: str | None) -> dict[st
             if (change.quantity, change.group) != (comparison.primary, "literary")
         ],
         "brackets_said": {
-            name: analysis.said(interval) for name, interval in comparison.brackets.items()
+            name: sentence.said(interval) for name, interval in comparison.brackets.items()
         },
         "brackets": {name: asdict(value) for name, value in comparison.brackets.items()},
         "difference_said": _difference(comparison),
@@ -141,7 +155,7 @@ def _difference(comparison: Comparison) -> str:
         if found.between_seed_sd is not None
         else ""
     )
-    return f"literary − factual {analysis.said(found.interval)}{over}, p = {p_value(found.test.p)}"
+    return f"literary − factual {sentence.said(found.interval)}{over}, p = {p_value(found.test.p)}"
 
 
 def _absent(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -194,9 +208,8 @@ def _numbers(compared: Sequence[Comparison], cases: Sequence[Case]) -> dict[str,
 
 def _bill(run: Run) -> dict[str, Any]:
     spent = run.record.get("spent") or {}
-    said = ", ".join(f"{name} {value}" for name, value in spent.items())
     seconds = sum(attempt.get("seconds") or 0.0 for attempt in run.record["attempts"])
-    return {"run": run.id, "seconds": round(seconds, 2), "spent": said}
+    return {"run": run.id, "seconds": round(seconds, 2)} | {name: spent.get(name) for name in BILL}
 
 
 def _cost(one: Case) -> str:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cqa import analysis, stats
+from cqa import analysis, pairing, stats
 from cqa.score import PRIMARY, load_scores
-from cqa.study import run_of
+from cqa.study.study import run_of
 
 RESAMPLES = 999
 WORKS = (10, 30, 90)
@@ -121,7 +121,7 @@ def null_of_a_study(base: str, tuned: str, repeats: int, out: Path) -> None:
     groups = {}
     for group in analysis.GROUPS:
         sides = [[s for s in side if s.group == group] for side in (one, two)]
-        paired = analysis.pair(*sides, quantity=PRIMARY)
+        paired = pairing.pair(*sides, quantity=PRIMARY)
         groups[group] = paired.delta, paired.works
     found = {
         f"sign flips, {name}": stats.calibrate_sign_flips(*data, seed=1, repeats=repeats)

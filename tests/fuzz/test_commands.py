@@ -62,7 +62,7 @@ def place(tmp_path_factory):
         patch.setattr(wiring, "fit", heavy)
         patch.setattr("cqa.parallel.launch", heavy)
         patch.setattr("cqa.training.devices.launch", heavy)
-        patch.setattr("cqa.workers.Processes.__enter__", heavy)
+        patch.setattr("cqa.study.workers.Processes.__enter__", heavy)
         patch.setattr("cqa.train.plan", heavy)
         patch.setattr("cqa.audit.run", heavy)
         patch.setattr("cqa.doctor.examine", lambda: [])

@@ -11,7 +11,7 @@ from fuzzing import BAD, NUMBERS, WORDS, cases, outcome, spoilt, spoilt_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cqa import schedule, sources
+from cqa import sources
 from cqa.config import (
     AnalysisConfig,
     ArmConfig,
@@ -23,7 +23,8 @@ from cqa.config import (
     validated,
 )
 from cqa.reporting import listing
-from cqa.steps import steps_of
+from cqa.study import schedule
+from cqa.study.steps import steps_of
 from cqa.training import budget, rates
 
 FILE = Path("an.toml")

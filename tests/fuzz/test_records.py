@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rows import SCORE
 
-from cqa import lock, runs, score, table, validity
+from cqa import runs, score, table, validity
 from cqa.audit.reading import iter_sentences
 from cqa.config import read_experiment
 from cqa.measures import ALL
 from cqa.runs import Spec
+from cqa.study import lock
 
 LOCK = Path("small.lock.json")
 RATINGS = Path("ratings.csv")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cqa import runs
 from cqa.files import sha256_of_value
-from cqa.steps import Step
+from cqa.study.steps import Step
 
 if TYPE_CHECKING:
-    from cqa.study import Study
+    from cqa.study.study import Study
 
 
 class Durations:
@@ -33,10 +33,13 @@ class Durations:
         if record["stage"] == "train":
             self._seconds["train", model, sha256_of_value(config)].append(seconds)
             self._seconds["train", model].append(seconds / self._passes(config))
-        elif record["stage"] in ("score", "generate"):
+        elif texts := (record.get("headline") or {}).get("texts"):  # scored or written
             of_texts = any(parent.startswith("generate-") for parent in record["parents"])
             kind = "score-texts" if of_texts else record["stage"]
-            self._seconds[kind, model].append(seconds)
+            each = seconds / texts
+            data = "" if of_texts else record["inputs"].get("data")
+            self._seconds[kind, model, data].append(each)
+            self._seconds[kind, model].append(each)
 
     def expected(self, step: Step) -> float | None:
         """Seconds that a step will take, or None where nothing like it has been run."""
@@ -51,8 +54,14 @@ class Durations:
             return statistics.median(per_pass) * self._passes(told) if per_pass else None
         model = study.judge if step.kind == "score-texts" else study.model
         kind = "score-texts" if step.kind == "score-own" else step.kind
-        alike = self._seconds.get((kind, model.sha256))
-        return statistics.median(alike) if alike else None
+        data = "" if kind == "score-texts" else study.items_sha256
+        alike = self._seconds.get((kind, model.sha256, data)) or self._seconds.get(
+            (kind, model.sha256)
+        )
+        texts = len(study.data.items)
+        if step.kind != "score":
+            texts *= study.experiment.generate.samples
+        return statistics.median(alike) * texts if alike else None
 
     def left(self, steps: Iterable[Step], workers: int) -> float | None:
         """Seconds until all these steps are done; None where one of them is not known."""

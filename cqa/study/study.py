@@ -9,15 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cqa import generate, ingest, lock, model_ref, runs, score, train
-from cqa.cases import Case
+from cqa import generate, ingest, model_ref, runs, score, train
 from cqa.conditions import PoolBrief, pool_of
 from cqa.config import ArmConfig, Experiment
 from cqa.errors import CqaError, DataRefused, UsageRefused
 from cqa.files import sha256_of_rows
 from cqa.paths import shipped
 from cqa.progress import Tell, progress, say
-from cqa.steps import BASE, Step, curve_epochs, steps_of
+from cqa.study import lock
+from cqa.study.cases import Case
+from cqa.study.steps import BASE, Step, curve_epochs, steps_of
 from cqa.texts import TextFile, as_texts
 
 if TYPE_CHECKING:

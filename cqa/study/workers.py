@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import psutil
 
 from cqa import quiet
-from cqa.schedule import attempt
-from cqa.steps import Step
+from cqa.study.schedule import attempt
+from cqa.study.steps import Step
 
 if TYPE_CHECKING:
-    from cqa.study import Study
+    from cqa.study.study import Study
 
 _SMALL = 4_000_000
 """Bytes of weights below which a step is over before a second process has started."""

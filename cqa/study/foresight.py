@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cqa import runs, score, train
-from cqa.analysis import pair
-from cqa.durations import Durations, said
+from cqa.pairing import pair
 from cqa.stats import planning
 from cqa.stats.works import by_work
+from cqa.study.durations import Durations, said
+from cqa.study.steps import Step
+from cqa.texts import as_texts
+from cqa.training import budget as budgets
 
 if TYPE_CHECKING:
-    from cqa.study import Study
+    from cqa.study.study import Study
     from cqa.training.estimate import Estimate
     from cqa.training.rates import Rates
 
@@ -25,15 +29,23 @@ smallest detectable change 0.0076). Another model or recipe has another one."""
 
 
 @dataclass(frozen=True)
+class Work:
+    """The steps of one kind that are still to be done."""
+
+    kind: str
+    steps: int
+    seconds: float
+    """Of all of them, one after the other."""
+    basis: str
+
+
+@dataclass(frozen=True)
 class Foresight:
     """The plan of an experiment. Changes are in bits per token, times in seconds."""
 
     steps: int
     done: int
-    seconds_left: float | None
-    """In one process; None where some step is of a kind that has not been run here yet."""
-    unknown: tuple[str, ...]
-    """Kinds of steps whose time is not known."""
+    work: tuple[Work, ...]
     items: int
     works: int
     seeds: int
@@ -46,10 +58,8 @@ class Foresight:
     """The chance of an inconclusive end if nothing changes."""
     inconclusive_at_smallest: float
     """If the change is `smallest_effect`."""
-    trainings: int
-    """Still to be done, those without a step left out."""
-    device_seconds: float
-    """Of these trainings, as `cqa plan` reckons for one of each arm."""
+    seconds_left: float
+    """In one process, on one device."""
     money: float | None
     currency: str | None
     more_items: int | None
@@ -62,11 +72,6 @@ class Foresight:
 
     def told(self) -> list[tuple[str, str]]:
         """In words: (name, what is known)."""
-        time = (
-            f"about {said(self.seconds_left)} left, in one process"
-            if self.seconds_left is not None
-            else f"time not known: no {', '.join(self.unknown)} of this model has been run here yet"
-        )
         if self.more_items is None:
             more = "no number of items would mend it: more seeds, or a wider margin"
         elif self.more_items == 0:
@@ -74,14 +79,21 @@ class Foresight:
         else:
             more = f"{self.more_items} more literary items would bring it down to 20 %"
         money = (
-            f", {self.money:.2f} {self.currency}"
+            f"{self.money:.2f} {self.currency}"
             if self.money is not None
-            else "; no --price was given, so no money"
+            else "not known: no --price was given"
         )
-        trainings = f"{self.trainings} to be done, {said(self.device_seconds)} of one device{money}"
         return [
-            ("trainings", trainings),
-            ("steps", f"{self.steps}, of which {self.done} are done; {time}"),
+            *(
+                (one.kind, f"{one.steps} to be done, about {said(one.seconds)} ({one.basis})")
+                for one in self.work
+            ),
+            (
+                "in all",
+                f"{self.steps} steps, of which {self.done} are done; about "
+                f"{said(self.seconds_left)} left, in one process",
+            ),
+            ("money", money),
             ("literary items", f"{self.items} of {self.works} works, under {self.seeds} seeds"),
             (
                 "spread",
@@ -99,13 +111,14 @@ class Foresight:
 
 def foresee(study: Study, rates: Rates) -> Foresight:
     """Look ahead. Nothing is trained, scored or locked."""
-    estimates = _estimates(study, rates)
     experiment, excluded = study.experiment, study.experiment.analysis.exclude
     literary = [i for i in study.data.items if i.group == "literary" and i.id not in excluded]
     works, seeds = len({item.work for item in literary}), len(experiment.seeds)
     todo = [step for step in study.steps if study.find(step) is None]
-    durations = Durations(study)
-    unknown = sorted({step.kind for step in todo if durations.expected(step) is None})
+    work = _work(study, todo, rates)
+    seconds = sum(one.seconds for one in work)
+    stated = budgets.parse(experiment.budget, rates).price if experiment.budget else None
+    price = stated or rates.price
     spread, source = _pilot(study)
     margin = experiment.analysis.margin
     smallest = planning.detectable(spread, works, seeds)
@@ -119,32 +132,64 @@ def foresee(study: Study, rates: Rates) -> Foresight:
     return Foresight(
         steps=len(study.steps),
         done=len(study.steps) - len(todo),
-        seconds_left=durations.left(todo, 1),
-        unknown=tuple(unknown),
+        work=tuple(work),
         items=len(literary),
         works=works,
         seeds=seeds,
-        trainings=len(estimates),
-        device_seconds=sum(one.device_seconds for one in estimates),
-        money=None if None in (m := [one.money for one in estimates]) or not m else sum(m),
-        currency=estimates[0].currency if estimates else None,
         spread=spread,
         spread_from=source,
         smallest_effect=smallest,
         margin=margin,
         inconclusive_at_0=at_0,
         inconclusive_at_smallest=at_smallest,
+        seconds_left=seconds,
+        money=price.of(seconds).amount if price else None,
+        currency=price.per_hour.currency if price else None,
         more_items=None if needed is None else max(0, round((needed - works) * per_work)),
     )
 
 
-def _estimates(study: Study, rates: Rates) -> list[Estimate]:
-    """One for each training still to be done; the seeds of an arm cost the same."""
-    todo = Counter(
-        step.arm for step in study.steps if step.kind == "train" and study.find(step) is None
-    )
+def _work(study: Study, todo: Sequence[Step], rates: Rates) -> list[Work]:
+    """What is to be done, kind by kind: as long as the like of it took here, else as timed now."""
+    durations, found = Durations(study), []
+    for kind in dict.fromkeys(step.kind for step in todo):
+        steps = [step for step in todo if step.kind == kind]
+        known = [durations.expected(step) for step in steps]
+        if kind == "train":
+            estimates = _estimates(study, steps, rates)
+            basis = estimates[0].time_basis if estimates else "no step is trained"
+            seconds = sum(one.device_seconds for one in estimates)
+        elif None not in known:
+            seconds, basis = sum(known), "as long as the like of it took on this disk"
+        else:
+            each, basis = _timed(study, kind)
+            seconds = each * len(steps)
+        found.append(Work(kind, len(steps), seconds, basis))
+    return found
+
+
+def _timed(study: Study, kind: str) -> tuple[float, str]:
+    """Seconds of one step of this kind, and what they rest on."""
+    from cqa.study import speed
+
+    experiment, texts = study.experiment, as_texts(study.data.items)
+    model = study.judge if kind == "score-texts" else study.model
+    config = experiment.generate if kind == "generate" else experiment.score
+    paced = speed.measured(model, config.dtype, experiment.generate.batch_size)
+    if kind == "generate":
+        return speed.seconds_to_write(study, texts, paced), paced.basis
+    scoring = experiment.score
+    if kind != "score":  # what was written has no foil, and no noise floor is taken of it
+        texts = [text.model_copy(update={"foil": None}) for text in texts]
+        texts *= experiment.generate.samples
+        scoring = scoring.model_copy(update={"noise_floor": False})
+    return speed.seconds_to_score(study, texts, model, scoring, paced), paced.basis
+
+
+def _estimates(study: Study, steps: Sequence[Step], rates: Rates) -> list[Estimate]:
+    """One for each of these trainings; the seeds of an arm cost the same."""
     found = []
-    for arm, times in todo.items():
+    for arm, times in Counter(step.arm for step in steps).items():
         config = study.experiment.train_config(study.arm(arm))
         if config.method != "zero-step":
             one = train.plan(

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from cqa import runs
-from cqa.durations import Durations, said
 from cqa.errors import CqaError, UsageRefused, of_the_machine
 from cqa.progress import say
-from cqa.steps import Step
+from cqa.study.durations import Durations, said
+from cqa.study.steps import Step
 
 if TYPE_CHECKING:
-    from cqa.study import Study
+    from cqa.study.study import Study
 
 _LOOK_SECONDS = 1.0
 _MARGIN = 1.15

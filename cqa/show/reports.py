@@ -1,0 +1,158 @@
+"""Reports and studies: the sentence, the effects, what is missing, what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from cqa.files import copy, read_json, write_csv
+from cqa.paths import shown
+from cqa.progress import say
+from cqa.reporting.listing import COLUMNS
+from cqa.reporting.markdown import number, p_value
+from cqa.show.plain import as_json_object, stdout
+
+if TYPE_CHECKING:
+    from cqa.config import Experiment
+    from cqa.runs import Run
+    from cqa.study.accept import Difference
+    from cqa.study.schedule import Outcome
+
+
+def report(run: Run, out: Path | None, as_json: bool) -> None:
+    """The sentence, the table of the primary quantity, where the whole report is."""
+    results = read_json(run.file("report.json"))
+    if out:
+        copy(run.file("report.html"), out)
+    if as_json:
+        as_json_object({**results, "path": str(run.path)})
+        return
+    console = stdout()
+    console.print(results["sentence"], markup=False, style="bold")
+    table = Table(box=None)
+    for column in ("model", "group", "items", "works"):
+        table.add_column(column)
+    for column in ("base", "tuned", "change", "95 % interval", "p", "d_z", "detectable"):
+        table.add_column(column, justify="right")
+    for model in results["models"]:
+        for row in model["primary"]:
+            table.add_row(
+                row["model"],
+                row["group"],
+                str(row["items"]),
+                str(row["works"]),
+                *(number(row[name]) for name in ("base", "tuned")),
+                number(row["change"], sign=True),
+                f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
+                p_value(row["p"]),
+                number(row["d_z"], 2, sign=True),
+                number(row["detectable"]),
+            )
+    console.print(table)
+    print(f"unit: {results['analysis']['primary']}; {results['kind']}")  # noqa: T201
+    for name in ("report.html", "report.md", "results.csv"):
+        print(shown(run.file(name)))  # noqa: T201
+
+
+def validity(run: Run, as_json: bool) -> None:
+    """Rank correlations of the quantities with human ratings."""
+    rows = read_json(run.file("validity.json"))
+    if as_json:
+        as_json_object({**run.record["headline"], "agreements": rows, "path": str(run.path)})
+        return
+    table = Table(box=None)
+    for column in ("criterion", "quantity", "texts", "works"):
+        table.add_column(column)
+    for column in ("rho", "95 % interval", "freed of length and frequency", "ceiling"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            *(str(row[name]) for name in ("criterion", "quantity", "texts", "works")),
+            number(row["rho"], 2, sign=True),
+            f"{number(row['low'], 2, sign=True)} to {number(row['high'], 2, sign=True)}",
+            f"{number(row['partial_rho'], 2, sign=True)} "
+            f"({number(row['partial_low'], 2, sign=True)} to "
+            f"{number(row['partial_high'], 2, sign=True)})",
+            number(row["ceiling"], 2),
+        )
+    stdout().print(table)
+    print(shown(run.file("validity.csv")))  # noqa: T201
+
+
+def outcome(found: Outcome, as_json: bool) -> None:
+    """How far the steps of a study came, where that is not all of them."""
+    if as_json:
+        left = [step.name for step in found.left]
+        as_json_object({**vars(found), "left": left})
+        return
+    failures(found, as_json)
+    print(f"{found.done} of {found.total} steps are done, {found.fresh} of them now")  # noqa: T201
+    if found.left:
+        say(f"next: the same command goes on with {found.left[0].name}")
+
+
+def failures(found: Outcome, as_json: bool) -> None:
+    """What is missing, and why."""
+    if as_json:
+        return
+    for step, reason in found.failed.items():
+        print(f"missing {step}: {reason}")  # noqa: T201
+    if found.failed:
+        say("next: the same command tries again what failed")
+
+
+def reports(
+    models: Sequence[Mapping[str, Any]], best: Sequence[bool], out: Path | None, as_json: bool
+) -> None:
+    """The models of the reports, a line each; `*` where no other is as cheap and as good."""
+    rows = [{**row, "best": mark} for row, mark in zip(models, best, strict=True)]
+    if out:
+        import pandas as pd
+
+        write_csv(out, pd.DataFrame(rows, columns=[*COLUMNS, "best"]))
+    if as_json:
+        as_json_object({"models": rows})
+        return
+    if not rows:
+        print("no such report: cqa report, or cqa run experiments/reproduce.toml")  # noqa: T201
+        return
+    table = Table(box=None)
+    for column in ("report", "model", "verdict"):
+        table.add_column(column, overflow="fold")
+    for column in ("change", "95 % interval", "p", "device s", "best"):
+        table.add_column(column, justify="right")
+    for row in rows[-_MOST_MODELS:]:
+        table.add_row(
+            row["report"],
+            row["model"],
+            row["verdict"],
+            number(row["change"], sign=True),
+            f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
+            p_value(row["p"]),
+            number(row["device_seconds"], 0),
+            "*" if row["best"] else "",
+        )
+    stdout().print(table)
+    print("* nothing as cheap changed as much")  # noqa: T201
+    if len(rows) > _MOST_MODELS:
+        print(f"... and {len(rows) - _MOST_MODELS} of older reports (--out, --where)")  # noqa: T201
+
+
+_MOST_MODELS = 100
+
+
+def expected(experiment: Experiment, differing: Sequence[Difference], as_json: bool) -> None:
+    """Whether the numbers are the expected ones."""
+    if as_json:
+        return
+    if not experiment.expected:
+        print("nothing to compare with: the experiment file has no [expected] section")  # noqa: T201
+        return
+    total = len(experiment.expected)
+    within = total - len(differing)
+    print(f"{within} of {total} numbers are as expected, within their tolerances")  # noqa: T201
+    for difference in differing:
+        print(f"  {difference}")  # noqa: T201

@@ -1,0 +1,95 @@
+"""Means of a scoring, and what became of texts made to fool the measure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from cqa.paths import shown
+from cqa.reporting.markdown import number
+from cqa.show.plain import as_json_object, stdout
+
+if TYPE_CHECKING:
+    from cqa.probes import Treatment
+    from cqa.runs import Run
+
+
+_HEADINGS = {
+    "surprise_bits_per_token": "surprise",
+    "residual_bits_per_token": "residual",
+    "gain_bits_per_token": "gain",
+    "gain_share": "gain share",
+    "specific_gain_bits_per_token": "specific gain",
+    "contrast_bits_per_token": "contrast",
+    "gain_bits_per_byte": "gain, bits per byte",
+}
+
+
+def scores(
+    scored: Sequence[Run], as_json: bool, probed: Sequence[Sequence[Treatment]] = ()
+) -> None:
+    """Means by source and group, for each scoring; of a scoring of probes, what became of them."""
+    if as_json:
+        found = [{**run.record, "path": str(run.path)} for run in scored]
+        for record, treatments in zip(found, probed, strict=False):
+            record["probes"] = [vars(one) for one in treatments]
+        as_json_object(found[0] if len(found) == 1 else {"runs": found})
+        return
+    for run in scored:
+        _scoring(run)
+    for treatments in probed:
+        _probes(treatments)
+
+
+def _scoring(run: Run) -> None:
+    summary = run.record["headline"]
+    groups = summary["groups"]
+    names = [name for name in groups[0] if f"{name}_scored" in groups[0]]
+    judge = run.record["config"]["judge"]
+    if "adapter" in run.record["inputs"]:
+        judge += f" + {run.record['label']}"
+    title = f"{run.record['label']}: judge {judge}, {summary['dtype']}; bits per token"
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("texts")
+    table.add_column("n", justify="right")
+    for name in names:
+        table.add_column(_HEADINGS.get(name, name), justify="right")
+    for row in groups:
+        cells = []
+        for name in names:
+            few = f" ({row[f'{name}_scored']})" if 0 < row[f"{name}_scored"] < row["texts"] else ""
+            cells.append("null" if row[name] is None else f"{row[name]:.4f}{few}")
+        table.add_row(f"{row['source'][:40]}, {row['group']}", str(row["texts"]), *cells)
+    stdout().print(table)
+    flags = Counter()
+    for row in groups:
+        flags.update(row["flags"])
+    for flag, count in flags.items():
+        print(f"{count} of {summary['texts']} texts: {flag}")  # noqa: T201
+    if floor := summary.get("noise_floor"):
+        worst = max(floor["largest_difference"].values(), default=0.0)
+        print(  # noqa: T201
+            f"noise floor: at most {worst:.1e} in any of these, over {floor['texts']} texts "
+            "scored again in another batch size and order"
+        )
+    print(f"every quantity of every text: {shown(run.file('scores.jsonl'))}")  # noqa: T201
+
+
+def _probes(treatments: Sequence[Treatment]) -> None:
+    """What the primary quantity makes of texts that were made to fool it."""
+    table = Table(title="specific gain, bits per token", title_justify="left", box=None)
+    for column in ("probe", "texts", "probe's mean", "texts' mean", "beats its text", "copy flag"):
+        table.add_column(column, justify="left" if column == "probe" else "right")
+    for one in treatments:
+        table.add_row(
+            one.probe,
+            str(one.texts),
+            number(one.mean, sign=True),
+            number(one.mean_of_texts, sign=True),
+            str(one.beats_its_text),
+            str(one.flagged_as_copy),
+        )
+    stdout().print(table)
