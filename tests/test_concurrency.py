@@ -9,7 +9,8 @@ from pathlib import Path
 
 from conftest import REPOSITORY, experiment
 
-from cqa import lock, runs
+from cqa import runs
+from cqa.study import lock
 
 sys.path.append(str(REPOSITORY / "experiments" / "bench"))
 

@@ -18,7 +18,7 @@ import pytest
 from conftest import REPOSITORY, annotation, dialogue, experiment, items, read_rows, write_rows
 
 from cqa.cluster import chains, places
-from cqa.steps import Step
+from cqa.study.steps import Step
 
 sys.path.insert(0, str(Path(__file__).parent))
 import daemons
