@@ -57,7 +57,10 @@ def check_model(folder: Path) -> None:
     check_config(config, folder / "config.json")
     check_indexes(folder)
     headers = [header(path) for path in sorted(folder.glob("*.safetensors"))]
-    _check_sizes(config, folder / "config.json", [one for each in headers for one in each.values()])
+    tensors = [one for each in headers for one in each.values()]
+    for part in (config, config.get("text_config")):
+        if isinstance(part, dict):
+            _check_sizes(part, folder / "config.json", tensors)
     if (folder / "tokenizer_config.json").is_file():
         read_object(folder / "tokenizer_config.json")
 
@@ -205,6 +208,8 @@ def _check_sizes(config: Mapping[str, Any], path: Path, tensors: list[dict[str, 
         for name in names:
             if (value := config.get(name)) is None:
                 continue
+            if isinstance(value, list) and all(map(_is_size, value)):  # layer by layer
+                value = max(value, default=None)
             if not _is_size(value):
                 raise DataRefused(
                     f"{shown(path)}: {name} is {str(value)[:40]}; expected a whole number above 0",

@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import vulnerabilities
 from conftest import REPOSITORY, items, write_rows
 
 from cqa import lm, model_ref, score, untrusted
@@ -347,6 +348,8 @@ def test_a_header_of_gigabytes_is_not_read(folder):
         ({"hidden_size": 2**70}, "hidden_size"),
         ({"num_attention_heads": 10**8, "head_dim": 10**4}, "heads"),
         ({"hidden_size": -1}, "above 0"),
+        ({"text_config": {"vocab_size": 10**12, "hidden_size": 32}}, "vocabulary"),
+        ({"intermediate_size": [64, 10**10]}, "inner"),
         ({"vocab_size": "many"}, "above 0"),
     ],
 )
@@ -449,6 +452,31 @@ def test_a_header_that_is_no_header_is_refused(workplace):
     file.write_bytes(b"\x05\0\0\0\0\0\0\0" + b"[[[[[")
     with pytest.raises(DataRefused, match="no safetensors file"):
         untrusted.header(file)
+
+
+# --- what make check says ---------------------------------------------------------------------
+
+
+def audited(*packages: dict) -> str:
+    return json.dumps({"dependencies": [{"name": "p", "version": "1", **one} for one in packages]})
+
+
+def test_an_audit_that_nobody_answered_is_called_not_done(monkeypatch):
+    for output in ("", "{}", audited({"skip_reason": "not found"})):
+        code, said = vulnerabilities.told(output)
+        assert (code, said[:20]) == (0, "pip-audit: NOT DONE.")
+    monkeypatch.setenv("AUDIT", "required")
+    assert vulnerabilities.told("")[0] == 1
+
+
+def test_a_known_vulnerability_fails_the_check():
+    hole = {"id": "CVE-1", "fix_versions": ["2"]}
+    code, said = vulnerabilities.told(audited({"vulns": [hole]}, {"skip_reason": "local"}))
+    assert code == 1
+    assert "p 1: CVE-1" in said
+    assert "1 packages looked up, 1 vulnerabilities" in said
+    assert "not looked up: p" in said
+    assert vulnerabilities.told(audited({"vulns": []}))[0] == 0
 
 
 # --- the page that promises this -------------------------------------------------------------
