@@ -244,7 +244,9 @@ def json_line(row: BaseModel) -> str:
 def read_json(path: Path) -> Any:
     """One JSON value, or a DataRefused that names the file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        value = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=finite, parse_float=finite
+        )
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate fails here
         return value
     except (OSError, ValueError, RecursionError) as error:
@@ -306,8 +308,12 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def finite(literal: str) -> float:
+    """A number of a JSON text; ValueError for NaN, Infinity and what becomes infinite."""
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError(f"{literal} is no number that JSON knows")
+    return number
 
 
 def _no_nan(name: str) -> None:

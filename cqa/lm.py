@@ -145,6 +145,7 @@ def load_tokenizer(model: Model) -> HubTokenizer:
         raw = AutoTokenizer.from_pretrained(
             model.source, revision=model.revision or "main", trust_remote_code=False, use_fast=True
         )
+        raw("a b", add_special_tokens=False, split_special_tokens=True)  # settings are used late
         config = AutoConfig.from_pretrained(
             model.source, revision=model.revision or "main", trust_remote_code=False
         )

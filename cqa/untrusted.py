@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cqa.errors import CqaError, DataRefused
+from cqa.files import finite
 from cqa.paths import shown
 
 LARGEST_JSON = 10_000_000
@@ -169,7 +170,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_JSON:
             raise ValueError(f"more than {LARGEST_JSON / 1e6:.0f} MB")
-        value = json.loads(path.read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"), parse_constant=finite, parse_float=finite)
         if not isinstance(value, dict):
             raise TypeError("not a JSON object")
     except (OSError, ValueError, TypeError, RecursionError) as error:

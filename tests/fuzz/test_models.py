@@ -54,6 +54,20 @@ def test_the_good_one_is_loaded(good):
     assert with_file(good, Path("none"), b"") is None
 
 
+@pytest.mark.parametrize(
+    ("file", "more"),
+    [
+        (MODEL / "tokenizer_config.json", {"model_max_length": "é"}),  # compared when it encodes
+        (ADAPTER / "adapter_config.json", {"layers_to_transform": float("nan")}),
+        (ADAPTER / "adapter_config.json", {"lora_alpha": float("inf")}),
+        (MODEL / "config.json", {"num_attention_heads": 0}),
+        (MODEL / "model.safetensors.index.json", {"weight_map": []}),
+    ],
+)
+def test_faults_that_were_found_are_refused(good, file, more):
+    assert with_file(good, file, as_json(json.loads(good[file]) | more).encode())
+
+
 @cases(4, 200)
 @given(st.sampled_from(JSON), st.data())
 def test_a_spoilt_model_is_loaded_or_refused(good, name, data):
