@@ -262,11 +262,11 @@ def _probing(base: runs.Run) -> list[str]:
     """The newest scoring of texts made to fool the measure, by the same base model."""
     from cqa.study.study import latest
 
-    model = base.record["inputs"]["model"]
+    model = base.record["inputs"].get("model")
 
     def same(run: runs.Run) -> bool:
         probes = run.record["label"].startswith(_PROBES)
-        return probes and run.record["inputs"]["model"] == model and not _is_tuned(run)
+        return probes and run.record["inputs"].get("model") == model and not _is_tuned(run)
 
     found = latest("score", same, base.path.parent)
     return [found.id] if found else []

@@ -143,7 +143,7 @@ def tuned(reference: str, base: Model) -> Tuned | None:
         return Tuned(run.record["label"], model_ref.subject(base, run.path), (run.id,))
 
     if reference == "latest":
-        found = latest("train", lambda run: run.record["inputs"]["model"] == base.sha256)
+        found = latest("train", lambda run: run.record["inputs"].get("model") == base.sha256)
         return from_run(found) if found else None
     folder = model_ref.at_home(reference)
     if folder.is_dir() and not (folder / "run.json").exists():

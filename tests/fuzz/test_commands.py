@@ -137,6 +137,7 @@ def lines(draw) -> list[str]:
 @example(["train", "x" * 300])  # a name too long for the system
 @example(["generate", "--model", "~nobody/x"])  # nobody has that home
 @example(["ingest", "pipe"])
+@example(["generate", "--out", "5usd"])  # a training of no known model
 @example(["run", "/dev/zero"])
 @example(["score", "outputs.jsonl", "--out", "a-folder.csv"])
 @example(["table", "--csv", "a-file/below"])
