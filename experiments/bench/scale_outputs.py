@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from cqa import quiet
@@ -28,7 +29,7 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
-from cqa import runs, score  # noqa: E402
+from cqa import measures, runs, score  # noqa: E402
 from cqa.conditions import pool_of  # noqa: E402
 from cqa.config import ScoreConfig  # noqa: E402
 from cqa.files import sha256_of  # noqa: E402
@@ -76,7 +77,8 @@ def _judge():
 
 def _score(file: Path, root: Path, said) -> None:
     score.reference = lambda: score.as_texts([])
-    score.Judge.with_thresholds = lambda self, reference: self
+    borders = measures.Thresholds(1.0, 1.0)
+    score.Judge.with_thresholds = lambda self, reference: replace(self, thresholds=borders)
     texts, config = TextFile(file), ScoreConfig(noise_floor=False)
     judge = Model("uniform", "nowhere", None, "0" * 64)
     what = score.spec(config, judge, None, data=texts.sha256, pool=pool_of([]), label="uniform")

@@ -57,7 +57,7 @@ def full_disk(place: Path, command: Command, rng: random.Random) -> Ended:
 def small_disk(place: Path, command: Command, rng: random.Random) -> Ended:
     """A disk with room for a part of what the command writes; ENOSPC in the middle of a file."""
     had, needs = _bytes(command.start), _bytes(command.whole)
-    room = had + int(rng.uniform(0.05, 0.95) * max(needs - had, 1 << 16))
+    room = had + int(rng.uniform(0, 0.8) * (needs - had))
     with _mounted(place, room):
         return _clear(typed(place, command.words))
 
@@ -163,8 +163,8 @@ def _cut(file: Path, rng: random.Random) -> None:
 
 def _bytes(folder: Path) -> int:
     """Of the files, in whole pages as tmpfs counts them."""
-    pages = sum(-(-path.lstat().st_size // 4096) + 1 for path in folder.rglob("*"))
-    return 4096 * pages
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return 4096 * sum(-(-path.stat().st_size // 4096) for path in files)
 
 
 class _mounted:
