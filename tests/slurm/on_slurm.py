@@ -75,8 +75,10 @@ def record(runs: Path, name: str) -> dict:
 
 
 def scores(runs: Path) -> dict[str, list[dict]]:
-    """Every scoring of a runs directory by its name."""
-    return {path.parent.name: read_rows(path) for path in sorted(runs.glob("score-*/scores.jsonl"))}
+    """Every scoring of a runs directory by its name, without the fingerprint: it hashes the adapter
+    with its configuration, in which PEFT writes the modules in another order each time."""
+    found = sorted(runs.glob("score-*/scores.jsonl"))
+    return {path.parent.name.rpartition("-")[0]: read_rows(path) for path in found}
 
 
 def queued() -> str:
