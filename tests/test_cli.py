@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import resource
 import shlex
 import subprocess
 import sys
@@ -32,7 +31,8 @@ from cqa.cli import app
 from cqa.study.steps import Step
 for words in (["--help"], *([name, "--help"] for name in sys.argv[1:])):
     assert CliRunner().invoke(app, words).exit_code == 0, words
-heavy = {"torch", "transformers", "trl", "peft", "datasets", "pandas", "numpy", "scipy"}
+heavy = {"torch", "transformers", "trl", "peft", "datasets", "pandas", "numpy", "scipy", "sklearn",
+         "statsmodels", "matplotlib", "pyarrow", "submitit"}
 print(sorted(heavy & {name.split(".")[0] for name in sys.modules}))
 """
 """Shows every help and prints which heavy libraries it took."""
@@ -62,21 +62,6 @@ def example_of(cqa, *words: str) -> list[str]:
 def test_no_help_imports_a_heavy_library():
     shown = subprocess_python("-c", HELPS, *COMMANDS)
     assert shown.stdout == "[]\n", shown.stderr
-
-
-def test_help_takes_less_than_half_a_second():
-    """Of processor time: what the machine does beside it is not the program's doing."""
-    seconds = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        shown = subprocess_python("-m", "cqa", "--help")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert shown.returncode == 0
-        assert "Commands" in shown.stdout
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        if seconds[-1] < 0.5:
-            return
-    pytest.fail(f"--help took {min(seconds):.2f} s of processor time")
 
 
 def test_the_list_of_commands_is_that_of_the_tests():
