@@ -226,7 +226,7 @@ def _body_and_head(model: nn.Module, device: str) -> tuple[Callable[..., Tensor]
     alone give the model's own logits is tried once on a few ids; where they do not, the body is
     the whole model and the head does nothing.
     """
-    adapted = hasattr(model, "get_base_model")  # peft's; importing it to ask takes seconds
+    adapted = hasattr(model, "get_base_model")  # peft's, which need not be imported to ask
     core = model.get_base_model() if adapted else model
 
     def whole(ids: Tensor, **tree: Tensor) -> Tensor:

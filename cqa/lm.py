@@ -87,7 +87,7 @@ def load(
     # `generate` fills from here what our own configuration leaves open (repetition_penalty ...).
     loaded.generation_config = GenerationConfig()
     if adapter is not None:
-        from peft import PeftModel  # takes seconds that a model without an adapter need not wait
+        from peft import PeftModel  # only where there is an adapter
 
         # An adapter stays fp32 on bf16 weights, as it was trained.
         with untrusted.refused(

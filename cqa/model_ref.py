@@ -107,6 +107,9 @@ def _hash_adapter(folder: Path) -> str:
     """As `_hash_folder`, without the place where the base model lay when it was trained."""
     config = untrusted.read_object(folder / "adapter_config.json")
     config.pop("base_model_name_or_path", None)
+    for name, value in config.items():
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            config[name] = sorted(value)  # sets to PEFT, written in the order of this process
     weights = {path.name: sha256_of(path) for path in sorted(folder.glob("*.safetensors"))}
     return sha256_of_value({"config": config} | weights)
 
