@@ -187,7 +187,7 @@ def summarise(scores: Iterable[Score]) -> list[dict[str, Any]]:
     """Means of the shown quantities by source and group, nulls left out and counted."""
     texts: dict[tuple[str, str], int] = defaultdict(int)
     flags: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    values: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    means: dict[tuple[str, str], dict[str, _Mean]] = defaultdict(lambda: defaultdict(_Mean))
     for score in scores:
         key = score.source or "texts", score.group or "no group"
         texts[key] += 1
@@ -195,17 +195,35 @@ def summarise(scores: Iterable[Score]) -> list[dict[str, Any]]:
             flags[key][flag] += 1
         for name in SHOWN:
             if (value := score.quantities[name]) is not None:
-                values[key][name].append(value)
+                means[key][name].add(value)
     rows = []
     for key in sorted(texts):
         source, group = key
         row: dict[str, Any] = {"source": source, "group": group, "texts": texts[key]}
         for name in SHOWN:
-            found = values[key][name]
-            row[name] = math.fsum(found) / len(found) if found else None
-            row[f"{name}_scored"] = len(found)
+            row[name] = means[key][name].value
+            row[f"{name}_scored"] = means[key][name].count
         rows.append(row | {"flags": dict(flags[key])})
     return rows
+
+
+class _Mean:
+    """Of numbers that come one by one, in the memory of a few thousand."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._parts: list[float] = []
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self._parts.append(value)
+        if len(self._parts) == 4096:
+            self._parts = [math.fsum(self._parts)]
+
+    @property
+    def value(self) -> float | None:
+        """None of no numbers."""
+        return math.fsum(self._parts) / self.count if self.count else None
 
 
 def _blocks(texts: Iterable[Text]) -> Iterator[list[Text]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ from conftest import items, read_rows, write_rows
 
 from cqa import columns
 from cqa.measures import ALL
+from cqa.score import _Mean
 from cqa.types import Score
 
 KEYS = ("id", "context", "brief", "text", "foil", "work", "group")
@@ -226,3 +229,15 @@ def test_memory_does_not_grow_with_the_rows_of_a_file(workplace, tiny_model):
         return int(line.split()[1]) / 1024
 
     assert peak_mb(3000) - peak_mb(500) < 12
+
+
+def test_a_mean_of_numbers_one_by_one_is_the_mean_and_holds_few_of_them():
+    drawn = random.Random(0)
+    numbers = [drawn.lognormvariate(0, 3) for _ in range(10_000)]
+    mean = _Mean()
+    assert mean.value is None
+    for number in numbers:
+        mean.add(number)
+    assert mean.value == pytest.approx(statistics.fmean(numbers), rel=1e-14)
+    assert mean.count == 10_000
+    assert len(mean._parts) < 4096
