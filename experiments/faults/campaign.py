@@ -26,7 +26,6 @@ import faults
 from commands import NAMES, Command, Kitchen
 from place import few_words, finished, rebuilds, typed
 
-HERE = Path(__file__).parent
 COLUMNS = ("fault", "command", "number", "survived", "ended", "why")
 
 _ALL = dict.fromkeys(NAMES, 1)
@@ -81,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, help="Begin nothing after so many minutes.")
     parser.add_argument("--only", default="*/*", help="FAULT/COMMAND, * for any.")
-    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--out", type=Path, default=Path("runs") / "faults")
     parser.add_argument("--kitchen", type=Path, help="Keep what is undisturbed here.")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
