@@ -186,7 +186,8 @@ def finished(place: Path) -> dict[str, str]:
                 )
     for path in sorted(place.rglob("*")):
         inside = path.relative_to(place)
-        if path.is_file() and inside.parts[0] != "runs" and not path.name.endswith(".part"):
+        partial = any(name.endswith(".part") for name in inside.parts)
+        if path.is_file() and inside.parts[0] != "runs" and not partial:
             found[str(inside)] = _content(path)
     return found
 
