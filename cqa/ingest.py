@@ -80,11 +80,15 @@ def run(
         inputs={"data": _content_hash(rows.of), **inputs},
         code=runs.code_hash("ingest.py", "leaks.py", "sources.py", "types.py"),
     )
-    if done := runs.find(spec, root):
-        return done
-    with runs.execute(spec, root) as ingested:
-        _write(ingested, rows, dropped)
-    return ingested
+
+    def make() -> runs.Run:
+        if done := runs.find(spec, root):
+            return done
+        with runs.execute(spec, root) as ingested:
+            _write(ingested, rows, dropped)
+        return ingested
+
+    return runs.when_free(make)  # processes that train together all come here at once
 
 
 def load(run: runs.Run) -> DataSet:

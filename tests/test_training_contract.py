@@ -76,8 +76,17 @@ def begin(words: list[str], root: Path, prepare: Callable | None = None, **envir
 
 
 def end(process: int) -> int:
-    """Wait for it; its exit code, or minus the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    """Wait for it, not for ever; its exit code, or minus the signal that killed it."""
+    patience = time.monotonic() + 200
+    while True:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > patience:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            pytest.fail("the process does not end")
+        time.sleep(0.02)
 
 
 def said(root: Path, rank: str = "") -> str:

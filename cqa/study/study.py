@@ -62,7 +62,7 @@ class Study:
     def ingested(self) -> runs.Run:
         """The annotations and the benchmark as one data set."""
         sources = [located(self.experiment.annotations), located(self.experiment.items)]
-        run = runs.when_free(lambda: ingest.run(sources, self.root))
+        run = ingest.run(sources, self.root)
         self._used(run)
         return run
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cqa.errors import CqaError
+from cqa.runs import Held
 
 Found = TypeVar("Found")
 
@@ -105,7 +106,7 @@ def after_the_first(make: Callable[[], Found]) -> Found:
     while True:
         try:
             return make()
-        except CqaError as error:
-            if rank() == 0 or "at work" not in error.what or time.monotonic() > until:
+        except Held:
+            if rank() == 0 or time.monotonic() > until:
                 raise
             time.sleep(0.2)
