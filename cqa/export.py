@@ -36,6 +36,11 @@ def run(
     """
     if trained.record["stage"] != "train" or not trained.done:
         raise UsageRefused(f"{trained.id}: not a finished training", next_step="cqa table")
+    if unsaid := {"method", "dtype"} - trained.record["config"].keys():
+        raise DataRefused(
+            f"{trained.id}: its record does not say {', '.join(sorted(unsaid))}",
+            next_step="delete the folder of this run and repeat its training",
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageRefused(f"{shown(folder)} is there already", next_step="name a new folder")
     reported = report_of(trained, root)
