@@ -269,11 +269,15 @@ def _in_the_way(error: Exception) -> bool:
     """Whether the index is not damaged, only not to be had or not to be written at this moment."""
     if not isinstance(error, sqlite3.Error):
         return isinstance(error, OSError)
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_IOERR_SHORT_READ:  # cut, so damaged
+        return False
+    return code & 0xFF in {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_PERM,
     }

@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -175,6 +176,7 @@ class _mounted:
         self._away = place.with_name("away")
 
     def __enter__(self) -> None:
+        shutil.rmtree(self._away, ignore_errors=True)  # of a campaign that was killed
         self._place.rename(self._away)
         self._place.mkdir()
         options = f"size={self._size // 4096 * 4096}"
