@@ -41,7 +41,7 @@ def damage(run: Path, record: Mapping[str, Any]) -> str | None:
     for name, size in (record.get("files") or {}).items():
         file = run / name
         if not file.is_file():
-            if name in outputs or not (name.startswith("epoch-") or file.suffix == ".parquet"):
+            if name in outputs or not (name.startswith("epoch-") or file.name == "traces.parquet"):
                 return f"{name} is gone"
         elif file.stat().st_size != size:
             return f"{name} has {file.stat().st_size} bytes and had {size}"
