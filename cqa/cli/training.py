@@ -125,12 +125,11 @@ def ingested(data: str | None) -> Run:
     """The data set: an ingest run by name, or a folder ingested now."""
     from cqa import ingest
     from cqa.study import study
-    from cqa.training.devices import after_the_first
 
     if data is None:
-        return after_the_first(lambda: ingest.run(wiring.shipped_sources()))
+        return ingest.run(wiring.shipped_sources())
     if Path(data).exists() and not (Path(data) / "run.json").exists():
-        return after_the_first(lambda: ingest.run([Path(data)]))
+        return ingest.run([Path(data)])
     run = study.run_of(data)
     if run.record["stage"] != "ingest" or not run.done:
         raise UsageRefused(f"{data}: not a finished ingest run", next_step="cqa ingest FOLDER")

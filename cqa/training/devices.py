@@ -6,16 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from typing import TypeVar
 
 from cqa.errors import CqaError
-from cqa.runs import Held
-
-Found = TypeVar("Found")
-
-_SECONDS_TO_WAIT = 120.0
 
 
 def rank() -> int:
@@ -98,15 +90,3 @@ def launch(devices: int) -> int:
     if asked:
         raise KeyboardInterrupt
     return code
-
-
-def after_the_first(make: Callable[[], Found]) -> Found:
-    """What the first process makes as well; the others wait until it is done and find it."""
-    until = time.monotonic() + _SECONDS_TO_WAIT
-    while True:
-        try:
-            return make()
-        except Held:
-            if rank() == 0 or time.monotonic() > until:
-                raise
-            time.sleep(0.2)
