@@ -8,6 +8,7 @@ beginnings. `run.json`, written last, says how the run ended; without it a run i
 from __future__ import annotations
 
 import fcntl
+import functools
 import importlib.metadata
 import os
 import platform
@@ -104,7 +105,8 @@ class Held(CqaError):
     """Another process is at work on this run."""
 
 
-def code_hash(*modules: str, libraries: Sequence[str] = ()) -> str:
+@functools.cache  # a study asks for every step, and the code that runs is what was loaded
+def code_hash(*modules: str, libraries: tuple[str, ...] = ()) -> str:
     """Hash of these modules of cqa and the versions of these libraries.
 
     A changed formula makes a new run, and so does a new torch.

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cqa import paths, quiet
+from cqa import paths, quiet, score
 
 quiet.libraries()
 
 REPOSITORY = Path(__file__).parent.parent
 NEUTRAL_TEXTS = paths.NEUTRAL_TEXTS
+whole_reference = score.reference
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -29,6 +30,15 @@ def few_neutral_passages(tmp_path_factory):
         taken.NEUTRAL_TEXTS = str(folder)
     yield
     paths.NEUTRAL_TEXTS = NEUTRAL_TEXTS
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_reference_texts():
+    """Every scoring reads the texts at whose medians the quadrants meet: here four and not all."""
+    few = whole_reference()[:4]
+    score.reference = lambda: few
+    yield
+    score.reference = whole_reference
 
 
 @pytest.fixture(scope="session")

@@ -65,12 +65,13 @@ def test_the_launcher_starts_as_many_processes_as_it_is_asked_for(tmp_path):
 
 def test_two_processes_give_the_scores_of_one(workplace, tiny_model):
     rows = [
-        {key: row[key] for key in ("context", "brief", "text", "work", "group")}
+        {key: row[key] for key in ("context", "text", "work", "group")}
         | {"id": f"{row['id']}-{copy}"}
-        for copy in range(6)
+        | ({"brief": row["brief"]} if copy == 0 else {})
         for row in items()
+        for copy in range(6)
     ]
-    write_rows(workplace / "many.jsonl", rows)  # 72 rows: three blocks
+    write_rows(workplace / "many.jsonl", rows)  # 72 rows: three blocks, with briefs in each
 
     def score(processes: int) -> list[dict]:
         runs = workplace / f"runs-{processes}"

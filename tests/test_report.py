@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import annotation, dialogue, experiment, items, write_rows
 
-from cqa import score, writing
+from cqa import writing
 from cqa.errors import EXIT_GATE, UsageRefused
 from cqa.reporting import generated, latex, listing, svg
 from cqa.types import Text
@@ -75,8 +75,6 @@ def reported(tmp_path_factory, tiny_model) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setenv("CQA_RUNS", str(place / "runs"))
-        few = score.reference()[:4]  # where the quadrants meet is of no matter here
-        patch.setattr(score, "reference", lambda: few)
         made = CliRunner().invoke(
             app, ["run", str(file), "--workers", "1", "--json"], catch_exceptions=False
         )

@@ -203,7 +203,10 @@ def test_an_interrupted_scoring_goes_on_where_it_was(cqa, workplace, tiny_model,
 
 PEAK = """
 import json, resource, sys
+from cqa import score
 from cqa.cli import main
+few = score.reference()[:4]
+score.reference = lambda: few
 try:
     main()
 except SystemExit as end:

@@ -22,7 +22,7 @@ import pytest
 import vulnerabilities
 from conftest import REPOSITORY, items, write_rows
 
-from cqa import lm, model_ref, score, untrusted
+from cqa import lm, model_ref, untrusted
 from cqa.audit.reading import iter_sentences
 from cqa.config import Experiment
 from cqa.errors import DataRefused
@@ -60,13 +60,6 @@ def adapter(workplace) -> Path:
     config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
     (made / "adapter_config.json").write_text(json.dumps(config | {"task_type": "CAUSAL_LM"}))
     return made
-
-
-@pytest.fixture
-def few_reference(monkeypatch):
-    """Where the quadrants meet is of no matter here, and takes seconds to score."""
-    few = score.reference()[:4]
-    monkeypatch.setattr(score, "reference", lambda: few)
 
 
 def loaded(folder: Path, adapter: Path | None = None) -> lm.LanguageModel:
@@ -238,7 +231,7 @@ def test_a_file_name_is_one_word_of_the_command_that_sky_is_given():
 HOSTILE = ("../../evil", "a/../../../evil", "/tmp/evil", "..\\evil", "C:\\evil", "a/b", "~/evil")
 
 
-def test_ids_and_names_make_no_paths(cqa, workplace, tiny_model, few_reference):
+def test_ids_and_names_make_no_paths(cqa, workplace, tiny_model):
     rows = items()[:4]
     for number, (row, name) in enumerate(zip(rows, HOSTILE, strict=False)):
         row["work"] = name
@@ -305,9 +298,7 @@ def test_every_csv_that_is_written_goes_through_it(workplace):
     assert all("no_formula" in source for source in writers.values())
 
 
-def test_scores_of_hostile_texts_are_a_table_without_formulas(
-    cqa, workplace, tiny_model, few_reference
-):
+def test_scores_of_hostile_texts_are_a_table_without_formulas(cqa, workplace, tiny_model):
     judge = Path(shutil.copytree(tiny_model, workplace / "=judge"))
     formula = '=HYPERLINK("http://example.org")'
     rows = [{"id": formula, "text": "So it goes.", "source": "@a", "work": "+b", "item": "-c"}]

@@ -10,16 +10,45 @@ import statistics
 from pathlib import Path
 
 import pytest
-from conftest import experiment, read_rows
+from conftest import annotation, dialogue, experiment, items, read_rows, write_rows
 
 from cqa.reporting import outputs
 
 
-def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
-    cqa, workplace, tiny_model, batch, benchmark
-):
-    file = experiment(workplace, tiny_model)
-    ahead = json.loads(cqa("plan", str(file), "--price", "3usd/gpu-hour", "--json").stdout)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_model) -> Path:
+    """The place of a small experiment that ran to its end, with what was said before and after."""
+    from typer.testing import CliRunner
+
+    from cqa.cli import app
+
+    place = tmp_path_factory.mktemp("finished")
+    write_rows(place / "items.jsonl", items())
+    write_rows(place / "batch/annotations.jsonl", [annotation(n) for n in range(6)])
+    write_rows(place / "batch/dialogues.jsonl", [dialogue(n) for n in range(6)])
+    file = str(experiment(place, tiny_model))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("CQA_RUNS", str(place / "runs"))
+        for name, words in {
+            "ahead": ["plan", file, "--price", "3usd/gpu-hour", "--json"],
+            "first": ["run", file],
+        }.items():
+            done = CliRunner().invoke(app, words, catch_exceptions=False)
+            assert done.exit_code == 0, done.output
+            (place / f"{name}.txt").write_text(done.stdout, "utf-8")
+    return place
+
+
+@pytest.fixture
+def place(finished, workplace) -> Path:
+    """A copy of `finished` to work on, which is the working directory."""
+    shutil.copytree(finished, workplace, dirs_exist_ok=True)
+    return workplace
+
+
+def test_the_plan_names_every_step_and_its_price(finished):
+    ahead = json.loads((finished / "ahead.txt").read_text("utf-8"))
     work = {one["kind"]: one for one in ahead["work"]}
     assert {kind: one["steps"] for kind, one in work.items()} == {
         "score": 3, "train": 2, "generate": 3, "score-texts": 3, "score-own": 2
@@ -28,11 +57,13 @@ def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
     assert ahead["money"] == pytest.approx(3 * ahead["seconds_left"] / 3600)
     assert work["score-texts"]["seconds"] < work["score"]["seconds"]  # no foil, no noise floor
 
-    first = cqa("run", str(file))
-    assert first.exit_code == 0, first.output
-    assert "specific gain on literary items" in first.stdout
-    assert "nothing to compare with" in first.stdout
-    runs = sorted((workplace / "runs").glob("*/run.json"))
+
+def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(cqa, place):
+    file = place / "small.toml"
+    first = (place / "first.txt").read_text("utf-8")
+    assert "specific gain on literary items" in first
+    assert "nothing to compare with" in first
+    runs = sorted((place / "runs").glob("*/run.json"))
     # ingest, 3 scorings of the benchmark, 2 trainings, 3 times texts, 3 scorings of them, 2 by the
     # models that wrote them, report
     assert len(runs) == 15
@@ -41,12 +72,12 @@ def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
     # a file that expects nothing is left as it is, also when its results are accepted
     second = cqa("run", str(file), "--accept")
     assert second.exit_code == 0
-    assert "specific gain on literary items" in (workplace / "results/small.md").read_text()
+    assert "specific gain on literary items" in (place / "results/small.md").read_text()
     assert "nothing to do: all 15 stages" in second.stderr
     assert {path: path.read_bytes() for path in before} == before
 
     # what is missing again will take as long as the like of it did
-    shutil.rmtree(next(workplace.glob("runs/score-own-shuffled-*")))
+    shutil.rmtree(next(place.glob("runs/score-own-shuffled-*")))
     ahead = json.loads(cqa("plan", str(file), "--json").stdout)
     assert (ahead["steps"], ahead["done"]) == (13, 12)
     (one,) = ahead["work"]
@@ -58,11 +89,8 @@ def test_an_experiment_runs_to_its_table_and_a_second_time_does_nothing(
     assert one["basis"] == "as long as the like of it took on this disk"
 
 
-def test_the_report_carries_the_same_numbers_in_every_format(
-    cqa, workplace, tiny_model, batch, benchmark
-):
-    file = experiment(workplace, tiny_model)
-    results = json.loads(cqa("run", str(file), "--json").stdout)
+def test_the_report_carries_the_same_numbers_in_every_format(cqa, place):
+    results = json.loads(cqa("run", "small.toml", "--json").stdout)
     folder = Path(results["path"])
     html = (folder / "report.html").read_text("utf-8")
     markdown = (folder / "report.md").read_text("utf-8")
@@ -83,7 +111,7 @@ def test_the_report_carries_the_same_numbers_in_every_format(
     by_arm = {
         arm: {
             row["id"]: row["quantities"]["specific_gain_bits_per_token"]
-            for row in read_rows(next(workplace.glob(f"runs/score-{arm}-*/scores.jsonl")))
+            for row in read_rows(next(place.glob(f"runs/score-{arm}-*/scores.jsonl")))
             if row["group"] == "literary"
         }
         for arm in ("base", "annotations-s0")
@@ -92,15 +120,16 @@ def test_the_report_carries_the_same_numbers_in_every_format(
     assert abs(sum(deltas) / len(deltas) - change) < 1e-12
 
 
-def test_expected_numbers_are_compared_and_accepted(cqa, workplace, tiny_model, batch, benchmark):
+def test_expected_numbers_are_compared_and_accepted(cqa, place):
+    file = place / "small.toml"
     more = '\n[expected]\n"base.literary.gain_bits_per_token" = { value = 99.0, tolerance = 0.1 }\n'
-    file = experiment(workplace, tiny_model, more=more)
+    file.write_text(file.read_text("utf-8") + more, "utf-8")
     differs = cqa("run", str(file))
     assert differs.exit_code == 1
     assert "base.literary.gain_bits_per_token: expected 99.0" in differs.stdout
     assert cqa("run", str(file), "--accept").exit_code == 0
-    assert "specific gain on literary items" in (workplace / "results/small.md").read_text()
-    assert (workplace / "results/small.csv").exists()
+    assert "specific gain on literary items" in (place / "results/small.md").read_text()
+    assert (place / "results/small.csv").exists()
     assert "99.0" not in file.read_text()
     agrees = cqa("run", str(file))
     assert agrees.exit_code == 0, agrees.stdout
