@@ -1,4 +1,4 @@
-"""Where things lie: the shipped data, the runs directory; paths and texts as people see them."""
+"""Where things lie: the shipped data, the runs directory; paths as people see them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,3 @@ def shown(path: Path | str) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError, RuntimeError):  # elsewhere, too long a name, a circle of links
         return str(path)
-
-
-def visible(text: str) -> str:
-    """A text without what a terminal would obey or cannot show: control characters as the signs
-    that stand for them, halves of surrogate pairs escaped."""
-    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-_CONTROLS = {n: 0x2400 + n for n in range(32) if chr(n) not in "\t\n"} | {0x7F: 0x2421}
-_CONTROLS |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)

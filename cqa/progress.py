@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cqa.paths import visible
+from cqa.terminal import visible
 
 Tell = Callable[[int, int, str], None]
 """(done, of how many, note)"""
@@ -36,8 +36,10 @@ def progress(label: str) -> Iterator[Tell]:
             TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(label, total=None, note="")
-            yield lambda done, total, note: bar.update(task, completed=done, total=total, note=note)
+            task = bar.add_task(visible(label), total=None, note="")
+            yield lambda done, total, note: bar.update(
+                task, completed=done, total=total, note=visible(note)
+            )
         return
     last = time.monotonic()
 

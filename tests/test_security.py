@@ -21,12 +21,14 @@ import pyarrow.parquet as pq
 import pytest
 import vulnerabilities
 from conftest import REPOSITORY, items, write_rows
+from rich.console import Console
 
-from cqa import lm, model_ref, untrusted
+from cqa import lm, model_ref, progress, show, untrusted
 from cqa.audit.reading import iter_sentences
 from cqa.config import Experiment
 from cqa.errors import DataRefused
 from cqa.files import no_formula, read_rows, write_csv
+from cqa.show import plain
 from cqa.types import Text
 
 
@@ -225,6 +227,49 @@ def test_a_file_name_is_one_word_of_the_command_that_sky_is_given():
     assert name in shlex.split(run)
 
 
+# --- no word to the terminal -----------------------------------------------------------------
+
+
+HOSTILE_TEXT = "a\x1b[2J\x1b]0;owned\x07b\x9b31mc\x7f\r\ud800"
+SEEN = "a␛[2J␛]0;owned␇b\N{REPLACEMENT CHARACTER}31mc␡␍\\ud800"
+
+
+def test_lines_tables_and_objects_hold_nothing_that_a_terminal_obeys(capsys):
+    show.print_line(HOSTILE_TEXT)
+    assert capsys.readouterr().out == f"{SEEN}\n"
+    show.print_line(HOSTILE_TEXT, style="bold")
+    assert capsys.readouterr().out == f"{SEEN}\n"
+    plain.print_table([HOSTILE_TEXT], [HOSTILE_TEXT], [[HOSTILE_TEXT] * 2], title=HOSTILE_TEXT)
+    title, *rows = capsys.readouterr().out.splitlines()
+    assert title.strip() == SEEN
+    assert [row.split() for row in rows] == [[SEEN, SEEN]] * 2
+    show.as_json_object({HOSTILE_TEXT: HOSTILE_TEXT})
+    told = capsys.readouterr().out
+    assert not set(told) & set("\x1b\x07\x9b\x7f\r")
+    assert json.loads(told) == {HOSTILE_TEXT: HOSTILE_TEXT}
+
+
+def test_a_bar_holds_nothing_that_a_terminal_obeys(monkeypatch):
+    into = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=into, force_terminal=True, width=200))
+    with progress.progress(HOSTILE_TEXT) as tell:
+        tell(1, 2, HOSTILE_TEXT)
+    assert into.getvalue().count(SEEN) >= 2
+    assert "\x07" not in into.getvalue()
+
+
+def test_all_that_is_printed_goes_through_it():
+    printers = {
+        path.relative_to(REPOSITORY / "cqa").as_posix()
+        for path in (REPOSITORY / "cqa").rglob("*.py")
+        if re.search(
+            r"\b(print|echo|Console|stdout\.write|stderr\.write)\(", path.read_text("utf-8")
+        )
+    }
+    # cli/run.py: the YAML of a SkyPilot task, which has its own escapes
+    assert printers == {"show/plain.py", "progress.py", "cli/app.py", "cli/run.py"}
+
+
 # --- no path ---------------------------------------------------------------------------------
 
 
@@ -301,14 +346,17 @@ def test_every_csv_that_is_written_goes_through_it(workplace):
 def test_scores_of_hostile_texts_are_a_table_without_formulas(cqa, workplace, tiny_model):
     judge = Path(shutil.copytree(tiny_model, workplace / "=judge"))
     formula = '=HYPERLINK("http://example.org")'
-    rows = [{"id": formula, "text": "So it goes.", "source": "@a", "work": "+b", "item": "-c"}]
+    rows = [
+        {"id": formula, "text": "So it goes.", "source": "@a\x1b[2J", "work": "+b", "item": "-c"}
+    ]
     write_rows(workplace / "o.jsonl", rows)
     told = cqa("score", "o.jsonl", "--judge", str(judge), "--out", "o.csv")
     assert told.exit_code == 0, told.output
     (row,) = csv.DictReader((workplace / "o.csv").open(encoding="utf-8", newline=""))
     assert [row[name] for name in ("id", "source", "work", "item")] == [
-        f"'{formula}", "'@a", "'+b", "'-c",
+        f"'{formula}", "'@a\x1b[2J", "'+b", "'-c",
     ]  # fmt: skip
+    assert "@a␛[2J" in told.stdout
 
 
 # --- no bomb ---------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
 import signal
 import sys
 from collections.abc import Callable
@@ -15,7 +14,8 @@ from rich.console import Console
 
 from cqa import __version__, quiet
 from cqa.errors import EXIT_STOPPED, CqaError, DataRefused, of_the_machine
-from cqa.paths import shown, visible
+from cqa.paths import shown
+from cqa.terminal import json_text, visible
 
 app = typer.Typer(
     name="cqa",
@@ -71,9 +71,7 @@ def _told(error: CqaError, as_json: bool) -> typer.Exit:
     """Tell the error; what is to be raised then."""
     if as_json:
         told = {"error": error.what, "next": error.next_step, "exit": error.exit_code}
-        # A name in the wrong encoding comes in as halves of surrogate pairs.
-        line = json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        typer.echo(line.decode("utf-8"))
+        typer.echo(json_text(told))
     style = "red" if sys.stderr.isatty() else None
     stderr = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
     stderr.print(visible(f"cqa: {error}"), markup=False, style=style)

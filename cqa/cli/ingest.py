@@ -70,4 +70,4 @@ def _audit(files: list[Path], as_json: bool) -> None:
     if as_json:
         show.as_json_object(report)
     else:
-        print(audit.markdown(report))  # noqa: T201
+        show.print_line(audit.markdown(report))

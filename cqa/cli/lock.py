@@ -36,5 +36,5 @@ def lock(
         show.as_json_object({"path": str(path), **held})
         return
     kept = "is locked already" if found and not held["earlier"] else "is locked"
-    print(f"{file} {kept}: {held['written'][:19]} UTC, sha256 {held['sha256']}")  # noqa: T201
-    print(f"{len(now['items'])} items, seeds {now['seeds']}, in {shown(path)}")  # noqa: T201
+    show.print_line(f"{file} {kept}: {held['written'][:19]} UTC, sha256 {held['sha256']}")
+    show.print_line(f"{len(now['items'])} items, seeds {now['seeds']}, in {shown(path)}")

@@ -36,7 +36,8 @@ Row = Mapping[str, Any]
 def rows(name: str, results: Mapping[str, Any]) -> list[Row]:
     """A row for each model of a report (its id, what stands in report.json).
 
-    Effects are those of the primary quantity on literary items.
+    Effects are those of the primary quantity on literary items. TypeError or KeyError where this is
+    no report.
     """
     found = [
         {
@@ -44,16 +45,28 @@ def rows(name: str, results: Mapping[str, Any]) -> list[Row]:
             "verdict": model["word"],
             "device_seconds": model["device_seconds"],
             "seeds": len(model["seeds"]) or 1,
-            "kind": results["kind"].split(":")[0],
+            "kind": str(results["kind"]).split(":")[0],
             **{key: model[key] for key in ("model", "epoch", "rows")},
             **{key: model["primary"][0][key] for key in _OF_PRIMARY},
         }
         for model in results["models"]
         if model["primary"] and model["primary"][0]["group"] == "literary"
     ]
+    for row in found:
+        for column in COLUMNS:
+            if not _fits(row[column], str if column in _WORDS else float):
+                raise TypeError(f"{column} is {row[column]!r}")
     return [{column: row[column] for column in COLUMNS} for row in found]
 
 
+def _fits(cell: Any, kind: type) -> bool:
+    if kind is str:
+        return isinstance(cell, str)
+    return cell is None or (isinstance(cell, int | float) and abs(cell) < _LARGEST)
+
+
+_WORDS = {"report", "model", "verdict", "kind"}
+_LARGEST = 1e300
 _OF_PRIMARY = ("items", "works", "base", "tuned", "change", "low", "high", "p")
 
 

@@ -2,7 +2,7 @@
 
 from cqa.show.data import ingested
 from cqa.show.listing import run, runs, table, texts
-from cqa.show.plain import as_json_object, facts, hint, stdout
+from cqa.show.plain import as_json_object, facts, hint, print_line
 from cqa.show.plans import doctor, foresight, plan
 from cqa.show.reports import expected, failures, outcome, report, reports, validity
 from cqa.show.scoring import scores
@@ -18,12 +18,12 @@ __all__ = [
     "ingested",
     "outcome",
     "plan",
+    "print_line",
     "report",
     "reports",
     "run",
     "runs",
     "scores",
-    "stdout",
     "table",
     "texts",
     "validity",

@@ -10,7 +10,7 @@ from cqa.files import read_json
 from cqa.progress import say
 from cqa.reporting.markdown import number
 from cqa.show.listing import run
-from cqa.show.plain import as_json_object
+from cqa.show.plain import as_json_object, print_line
 
 if TYPE_CHECKING:
     from cqa.runs import Run
@@ -28,7 +28,7 @@ def ingested(made: Run, as_json: bool) -> None:
         return
     run(made, as_json)
     if agreed := beside["agreement"]:
-        print(_agreement(agreed))  # noqa: T201
+        print_line(_agreement(agreed))
     _tell("note", beside["notes"], "notes.json")
     _tell("dropped", beside["dropped"], "dropped.jsonl")
     warnings = beside["warnings"]

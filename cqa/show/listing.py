@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from cqa.paths import shown
 from cqa.reporting.markdown import number
-from cqa.show.plain import as_json_object, print_facts, print_lines, stdout
+from cqa.show.plain import as_json_object, print_facts, print_line, print_lines, print_table
 from cqa.training import said
 
 if TYPE_CHECKING:
@@ -25,18 +23,18 @@ def run(run: Run, as_json: bool) -> None:
         as_json_object({**record, "path": str(run.path)})
         return
     found = "made" if run.fresh else "done already:"
-    print(f"{found} {run.id}")  # noqa: T201
+    print_line(f"{found} {run.id}")
     print_facts(record.get("headline") or {})
     if spent := record.get("spent"):
-        print(f"spent of {record['budget'] or 'no limit'}:")  # noqa: T201
+        print_line(f"spent of {record['budget'] or 'no limit'}:")
         if run.record["stage"] == "train":
             print_lines(said.bill(spent, record.get("planned")))
             print_lines(said.side_effects(record.get("side_effects")))
         else:
             print_facts(spent)
     if record["status"] != "done":
-        print(f"{record['status']}: {record['reason']}")  # noqa: T201
-    print(f"in {shown(run.path)}")  # noqa: T201
+        print_line(f"{record['status']}: {record['reason']}")
+    print_line(f"in {shown(run.path)}")
 
 
 def runs(found: Sequence[Run], as_json: bool) -> None:
@@ -55,23 +53,20 @@ def texts(made: Sequence[Run], out: Path, rows: int, as_json: bool) -> None:
         return
     for one in made:
         facts = one.record["headline"]
-        print(  # noqa: T201
+        print_line(
             f"{one.record['label']}: {facts['texts']} texts, {facts['empty']} empty, "
             f"{facts['ended_by_itself']} ended by themselves ({one.id})"
         )
-    print(f"{rows} rows in {shown(out)}")  # noqa: T201
+    print_line(f"{rows} rows in {shown(out)}")
 
 
 def table(newest: Sequence[Mapping[str, Any]], total: int, *, filtered: bool = False) -> None:
     """The newest runs of the results table, which has so many of them."""
     if not newest:
-        print("no such run" if filtered else "no runs yet: cqa run experiments/reproduce.toml")  # noqa: T201
+        print_line("no such run" if filtered else "no runs yet: cqa run experiments/reproduce.toml")
         return
-    shown_rows = Table(box=None)
-    for column in ("started", "run", "status", "seconds", "seed", "result"):
-        shown_rows.add_column(column, overflow="fold")
-    for row in newest:
-        shown_rows.add_row(
+    rows = [
+        (
             row["started"][:19],
             row["id"],
             row["status"],
@@ -79,17 +74,19 @@ def table(newest: Sequence[Mapping[str, Any]], total: int, *, filtered: bool = F
             str(row["seed"]) if isinstance(row["seed"], int) else "",
             _result(row),
         )
-    stdout().print(shown_rows)
+        for row in newest
+    ]
+    print_table(("started", "run", "status", "seconds", "seed", "result"), (), rows, fold=True)
     if total > len(newest):
-        print(f"... and {total - len(newest)} older runs (--last, --csv)")  # noqa: T201
+        print_line(f"... and {total - len(newest)} older runs (--last, --csv)")
 
 
 def _result(row: Mapping[str, Any]) -> str:
     if isinstance(row["reason"], str):
-        return row["reason"].splitlines()[0]
+        return row["reason"].partition("\n")[0]
     headline = json.loads(row["headline"]) if isinstance(row["headline"], str) else {}
     if "sentence" in headline:
-        return headline["sentence"]
+        return str(headline["sentence"])
     plain = {k: v for k, v in headline.items() if isinstance(v, int | float | str)}
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cqa.show.plain import as_json_object, print_lines
+from cqa.show.plain import as_json_object, print_line, print_lines
 from cqa.training import said
 
 if TYPE_CHECKING:
@@ -38,4 +38,4 @@ def doctor(found: Sequence[Check], as_json: bool) -> None:
     for check in found:
         mark = {True: "ok", False: "NO", None: "--"}[check.ok]
         remedy = f"  -> {check.remedy}" if check.remedy else ""
-        print(f"{mark}  {check.name:15} {check.found}{remedy}")  # noqa: T201
+        print_line(f"{mark}  {check.name:15} {check.found}{remedy}")

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from cqa.files import copy, read_json, write_csv
 from cqa.paths import shown
 from cqa.progress import say
 from cqa.reporting.listing import COLUMNS
 from cqa.reporting.markdown import number, p_value
-from cqa.show.plain import as_json_object, stdout
+from cqa.show.plain import as_json_object, print_line, print_table
 
 if TYPE_CHECKING:
     from cqa.config import Experiment
@@ -30,31 +28,31 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
     if as_json:
         as_json_object({**results, "path": str(run.path)})
         return
-    console = stdout()
-    console.print(results["sentence"], markup=False, style="bold")
-    table = Table(box=None)
-    for column in ("model", "group", "items", "works"):
-        table.add_column(column)
-    for column in ("base", "tuned", "change", "95 % interval", "p", "d_z", "detectable"):
-        table.add_column(column, justify="right")
-    for model in results["models"]:
-        for row in model["primary"]:
-            table.add_row(
-                row["model"],
-                row["group"],
-                str(row["items"]),
-                str(row["works"]),
-                *(number(row[name]) for name in ("base", "tuned")),
-                number(row["change"], sign=True),
-                f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
-                p_value(row["p"]),
-                number(row["d_z"], 2, sign=True),
-                number(row["detectable"]),
-            )
-    console.print(table)
-    print(f"unit: {results['analysis']['primary']}; {results['kind']}")  # noqa: T201
+    print_line(results["sentence"], style="bold")
+    rows = [
+        (
+            row["model"],
+            row["group"],
+            str(row["items"]),
+            str(row["works"]),
+            *(number(row[name]) for name in ("base", "tuned")),
+            number(row["change"], sign=True),
+            f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
+            p_value(row["p"]),
+            number(row["d_z"], 2, sign=True),
+            number(row["detectable"]),
+        )
+        for model in results["models"]
+        for row in model["primary"]
+    ]
+    print_table(
+        ("model", "group", "items", "works"),
+        ("base", "tuned", "change", "95 % interval", "p", "d_z", "detectable"),
+        rows,
+    )
+    print_line(f"unit: {results['analysis']['primary']}; {results['kind']}")
     for name in ("report.html", "report.md", "results.csv"):
-        print(shown(run.file(name)))  # noqa: T201
+        print_line(shown(run.file(name)))
 
 
 def validity(run: Run, as_json: bool) -> None:
@@ -63,14 +61,10 @@ def validity(run: Run, as_json: bool) -> None:
     if as_json:
         as_json_object({**run.record["headline"], "agreements": rows, "path": str(run.path)})
         return
-    table = Table(box=None)
-    for column in ("criterion", "quantity", "texts", "works"):
-        table.add_column(column)
-    for column in ("rho", "95 % interval", "freed of length and frequency", "ceiling"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(
-            *(str(row[name]) for name in ("criterion", "quantity", "texts", "works")),
+    what = ("criterion", "quantity", "texts", "works")
+    cells = [
+        (
+            *(str(row[name]) for name in what),
             number(row["rho"], 2, sign=True),
             f"{number(row['low'], 2, sign=True)} to {number(row['high'], 2, sign=True)}",
             f"{number(row['partial_rho'], 2, sign=True)} "
@@ -78,8 +72,11 @@ def validity(run: Run, as_json: bool) -> None:
             f"{number(row['partial_high'], 2, sign=True)})",
             number(row["ceiling"], 2),
         )
-    stdout().print(table)
-    print(shown(run.file("validity.csv")))  # noqa: T201
+        for row in rows
+    ]
+    how = ("rho", "95 % interval", "freed of length and frequency", "ceiling")
+    print_table(what, how, cells)
+    print_line(shown(run.file("validity.csv")))
 
 
 def outcome(found: Outcome, as_json: bool) -> None:
@@ -89,7 +86,7 @@ def outcome(found: Outcome, as_json: bool) -> None:
         as_json_object({**vars(found), "left": left})
         return
     failures(found, as_json)
-    print(f"{found.done} of {found.total} steps are done, {found.fresh} of them now")  # noqa: T201
+    print_line(f"{found.done} of {found.total} steps are done, {found.fresh} of them now")
     if found.left:
         say(f"next: the same command goes on with {found.left[0].name}")
 
@@ -99,7 +96,7 @@ def failures(found: Outcome, as_json: bool) -> None:
     if as_json:
         return
     for step, reason in found.failed.items():
-        print(f"missing {step}: {reason}")  # noqa: T201
+        print_line(f"missing {step}: {reason}")
     if found.failed:
         say("next: the same command tries again what failed")
 
@@ -117,15 +114,10 @@ def reports(
         as_json_object({"models": rows})
         return
     if not rows:
-        print("no such report: cqa report, or cqa run experiments/reproduce.toml")  # noqa: T201
+        print_line("no such report: cqa report, or cqa run experiments/reproduce.toml")
         return
-    table = Table(box=None)
-    for column in ("report", "model", "verdict"):
-        table.add_column(column, overflow="fold")
-    for column in ("change", "95 % interval", "p", "device s", "best"):
-        table.add_column(column, justify="right")
-    for row in rows[-_MOST_MODELS:]:
-        table.add_row(
+    cells = [
+        (
             row["report"],
             row["model"],
             row["verdict"],
@@ -135,10 +127,13 @@ def reports(
             number(row["device_seconds"], 0),
             "*" if row["best"] else "",
         )
-    stdout().print(table)
-    print("* nothing as cheap changed as much")  # noqa: T201
+        for row in rows[-_MOST_MODELS:]
+    ]
+    effect = ("change", "95 % interval", "p", "device s", "best")
+    print_table(("report", "model", "verdict"), effect, cells, fold=True)
+    print_line("* nothing as cheap changed as much")
     if len(rows) > _MOST_MODELS:
-        print(f"... and {len(rows) - _MOST_MODELS} of older reports (--out, --where)")  # noqa: T201
+        print_line(f"... and {len(rows) - _MOST_MODELS} of older reports (--out, --where)")
 
 
 _MOST_MODELS = 100
@@ -149,10 +144,10 @@ def expected(experiment: Experiment, differing: Sequence[Difference], as_json: b
     if as_json:
         return
     if not experiment.expected:
-        print("nothing to compare with: the experiment file has no [expected] section")  # noqa: T201
+        print_line("nothing to compare with: the experiment file has no [expected] section")
         return
     total = len(experiment.expected)
     within = total - len(differing)
-    print(f"{within} of {total} numbers are as expected, within their tolerances")  # noqa: T201
+    print_line(f"{within} of {total} numbers are as expected, within their tolerances")
     for difference in differing:
-        print(f"  {difference}")  # noqa: T201
+        print_line(f"  {difference}")

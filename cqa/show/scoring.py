@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from cqa.paths import shown
 from cqa.reporting.markdown import number
-from cqa.show.plain import as_json_object, stdout
+from cqa.show.plain import as_json_object, print_line, print_table
 
 if TYPE_CHECKING:
     from cqa.probes import Treatment
@@ -52,39 +50,33 @@ def _scoring(run: Run) -> None:
     if "adapter" in run.record["inputs"]:
         judge += f" + {run.record['label']}"
     title = f"{run.record['label']}: judge {judge}, {summary['dtype']}; bits per token"
-    table = Table(title=title, title_justify="left", box=None)
-    table.add_column("texts")
-    table.add_column("n", justify="right")
-    for name in names:
-        table.add_column(_HEADINGS.get(name, name), justify="right")
+    rows = []
     for row in groups:
         cells = []
         for name in names:
             few = f" ({row[f'{name}_scored']})" if 0 < row[f"{name}_scored"] < row["texts"] else ""
             cells.append("null" if row[name] is None else f"{row[name]:.4f}{few}")
-        table.add_row(f"{row['source'][:40]}, {row['group']}", str(row["texts"]), *cells)
-    stdout().print(table)
+        rows.append((f"{row['source'][:40]}, {row['group']}", str(row["texts"]), *cells))
+    right = ("n", *(_HEADINGS.get(name, name) for name in names))
+    print_table(("texts",), right, rows, title=title)
     flags = Counter()
     for row in groups:
         flags.update(row["flags"])
     for flag, count in flags.items():
-        print(f"{count} of {summary['texts']} texts: {flag}")  # noqa: T201
+        print_line(f"{count} of {summary['texts']} texts: {flag}")
     if floor := summary.get("noise_floor"):
         worst = max(floor["largest_difference"].values(), default=0.0)
-        print(  # noqa: T201
+        print_line(
             f"noise floor: at most {worst:.1e} in any of these, over {floor['texts']} texts "
             "scored again in another batch size and order"
         )
-    print(f"every quantity of every text: {shown(run.file('scores.jsonl'))}")  # noqa: T201
+    print_line(f"every quantity of every text: {shown(run.file('scores.jsonl'))}")
 
 
 def _probes(treatments: Sequence[Treatment]) -> None:
     """What the primary quantity makes of texts that were made to fool it."""
-    table = Table(title="specific gain, bits per token", title_justify="left", box=None)
-    for column in ("probe", "texts", "probe's mean", "texts' mean", "beats its text", "copy flag"):
-        table.add_column(column, justify="left" if column == "probe" else "right")
-    for one in treatments:
-        table.add_row(
+    rows = [
+        (
             one.probe,
             str(one.texts),
             number(one.mean, sign=True),
@@ -92,4 +84,7 @@ def _probes(treatments: Sequence[Treatment]) -> None:
             str(one.beats_its_text),
             str(one.flagged_as_copy),
         )
-    stdout().print(table)
+        for one in treatments
+    ]
+    right = ("texts", "probe's mean", "texts' mean", "beats its text", "copy flag")
+    print_table(("probe",), right, rows, title="specific gain, bits per token")

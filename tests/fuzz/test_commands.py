@@ -159,17 +159,22 @@ def test_a_file_in_the_place_of_the_runs_directory_is_refused(monkeypatch, comma
     assert "next: " in result.stderr
 
 
+TERMINAL = [chr(n) for n in (*range(32), *range(0x7F, 0xA0)) if chr(n) not in "\t\n"]
+"""What a terminal obeys."""
+
+
 def test_a_name_with_markup_and_control_characters_is_shown_as_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("CQA_RUNS", str(tmp_path))
     with (
         pytest.raises(ValueError, match="red"),
         runs.execute(Spec("score", "[/red]:smile:", {"judge": "[/red]"}, inputs={"data": "d"})),
     ):
-        raise ValueError("[/red] :smile: \x1b]0;owned\x07")
+        raise ValueError("[/red] :smile: \x1b]0;owned\x07\x9b2J")
     shown = CliRunner().invoke(app, ["table"])
     assert shown.exit_code == 0, shown.output
     assert "[/red] :smile:" in shown.stdout
     assert table.read()["reason"][0].startswith("ValueError: [/red]")
+    assert not set(shown.output) & set(TERMINAL)
     refused = CliRunner().invoke(app, ["score", "a\x1b[31m[/b].jsonl"])
     assert "\x1b" not in refused.stderr
     assert "[/b].jsonl: no such file" in refused.stderr

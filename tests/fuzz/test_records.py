@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rows import SCORE
 
-from cqa import runs, score, table, validity
+from cqa import runs, score, show, table, validity
 from cqa.audit.reading import iter_sentences
 from cqa.config import read_experiment
 from cqa.measures import ALL
+from cqa.reporting import listing
 from cqa.runs import Spec
 from cqa.study import lock
 
@@ -66,7 +67,7 @@ def use(run: runs.Run, name: str, content: bytes) -> str | None:
     good = file.read_bytes() if file.exists() else None
     file.write_bytes(content)
     try:
-        said = [outcome(lambda: table.read()), outcome(lambda: runs.all_runs())]
+        said = [outcome(lambda: table.read()), outcome(lambda: runs.all_runs()), outcome(listed)]
         read = runs.read(run.path) if not any(said) else None
         if read and read.done and name != "run.json":
             said.append(outcome(lambda: validity.run(read, RATINGS)))
@@ -80,6 +81,13 @@ def use(run: runs.Run, name: str, content: bytes) -> str | None:
     return next(filter(None, said), None)
 
 
+def listed() -> None:
+    """As `cqa table` and `cqa report --list` do."""
+    show.table(*table.newest(30))
+    found = table.models_of_reports()
+    show.reports(found, listing.best(found), None, False)
+
+
 def test_the_good_one_is_used(scored):
     assert use(scored, "none", b"") is None
 
@@ -90,6 +98,24 @@ def test_a_spoilt_record_is_used_or_refused(scored, data):
     record = json.loads(scored.file("run.json").read_text())
     content = data.draw(spoilt_bytes(as_json(data.draw(spoilt(record)))))
     use(scored, "run.json", content)
+
+
+PRIMARY = {"group": "literary", "items": 6, "works": 6, "base": 0.5, "tuned": 0.75, "change": 0.25}
+PRIMARY |= {"low": 0.125, "high": 0.5, "p": 0.03125}
+MODEL = {"model": "m", "word": "improved", "device_seconds": 3.5, "seeds": [0], "epoch": None}
+MODEL |= {"rows": 50, "primary": [PRIMARY]}
+
+
+@cases(8, 300)
+@given(spoilt({"kind": "exploratory: no lock", "models": [MODEL]}), st.booleans())
+def test_a_spoilt_report_is_listed_or_named(bad, good):
+    with runs.execute(Spec("report", "x", {})) as run:
+        told = {"kind": "exploratory: no lock", "models": [MODEL]} if good else bad
+        run.file("report.json").write_text(as_json(told), "utf-8", "surrogatepass")
+    assert outcome(listed) is None
+    if good:
+        assert table.models_of_reports()[0]["change"] == 0.25
+    shutil.rmtree(run.path)
 
 
 @cases(5, 300)
