@@ -24,8 +24,7 @@ Fault = Callable[[Path, Command, random.Random], Ended | None]
 def kill(place: Path, command: Command, rng: random.Random) -> Ended:
     """kill -9, half of the time before a write drawn at random, else at a random moment."""
     if rng.random() < 0.5:
-        at = functools.partial(inject.kill_at, rng.randint(1, command.events))
-        return typed(place, command.words, at)
+        return typed(place, command.words, _killer(command, rng))
     return _signalled(place, command, rng, signal.SIGKILL)
 
 
@@ -102,13 +101,8 @@ def cut_weights(place: Path, command: Command, rng: random.Random) -> None:
 
 def cut_checkpoint(place: Path, command: Command, rng: random.Random) -> None:
     """Killed, and the newest checkpoint's weights end too early."""
-    while True:
-        typed(
-            place, command.words, functools.partial(inject.kill_at, rng.randint(1, command.events))
-        )
-        if found := sorted(place.glob("runs/train-*/checkpoints/*/*.safetensors")):
-            break
-    _cut(found[-1], rng)
+    left = _killed_until(place, command, rng, "runs/train-*/checkpoints/*/*.safetensors")
+    _cut(left[-1], rng)
 
 
 def corrupt_parquet(place: Path, command: Command, rng: random.Random) -> None:
@@ -118,13 +112,7 @@ def corrupt_parquet(place: Path, command: Command, rng: random.Random) -> None:
 
 def corrupt_block(place: Path, command: Command, rng: random.Random) -> None:
     """Killed, and a Parquet file among the blocks ends too early."""
-    while True:
-        typed(
-            place, command.words, functools.partial(inject.kill_at, rng.randint(1, command.events))
-        )
-        if found := sorted(place.glob("runs/score-*/blocks/*.parquet")):
-            break
-    _cut(rng.choice(found), rng)
+    _cut(rng.choice(_killed_until(place, command, rng, "runs/score-*/blocks/*.parquet")), rng)
 
 
 def corrupt_record(place: Path, command: Command, rng: random.Random) -> None:
@@ -146,6 +134,17 @@ def corrupt_index(place: Path, command: Command, rng: random.Random) -> None:
 
 AFTER = {vanished, cut_weights, corrupt_parquet, corrupt_record, corrupt_index}
 """Of these the command is finished before the fault."""
+
+
+def _killed_until(place: Path, command: Command, rng: random.Random, left: str) -> list[Path]:
+    """Killed before a write drawn at random, again and again until such files are left."""
+    while not (found := sorted(place.glob(left))):
+        typed(place, command.words, _killer(command, rng))
+    return found
+
+
+def _killer(command: Command, rng: random.Random) -> Callable[[], None]:
+    return functools.partial(inject.kill_at, rng.randint(1, command.events))
 
 
 def _clear(ended: Ended) -> Ended:
