@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from cqa import materials
 from cqa.errors import DataRefused, Problem, UsageRefused
-from cqa.files import explain, refuse_endless
+from cqa.files import refuse_endless
+from cqa.files.faults import explain
 from cqa.paths import BENCHMARK_ITEMS, FOUNDING_BATCH, shown
 from cqa.training.budget import GRAMMAR, parse
 from cqa.types import Frozen, Identifier, Kind, Name, Prose

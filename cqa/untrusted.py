@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cqa.errors import CqaError, DataRefused
-from cqa.files import finite
+from cqa.files.strict import finite
 from cqa.paths import shown
 
 LARGEST_JSON = 10_000_000

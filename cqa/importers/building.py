@@ -14,8 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cqa.errors import Problem
-from cqa.files import _brief_repr as brief
-from cqa.files import explain
+from cqa.files.faults import brief, explain
 from cqa.importers.facts import exit_of, id_of, language_of
 from cqa.importers.record import Draft, Imported, Place, Unusable, Utterance
 from cqa.types import Dialogue

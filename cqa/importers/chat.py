@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from cqa.files import _brief_repr as brief
+from cqa.files.faults import brief
 from cqa.importers.facts import facts as facts_of
 from cqa.importers.held import Held, draft, objects, speakers_said, spoken_in
 from cqa.importers.record import Draft, Place, Utterance

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cqa.files import _brief_repr as brief
+from cqa.files.faults import brief
 from cqa.importers.record import Place
 from cqa.importers.speakers import key, role
 

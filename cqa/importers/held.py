@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cqa.files import _brief_repr as brief
+from cqa.files.faults import brief
 from cqa.importers import speakers
 from cqa.importers.building import PROBES, probe_of
 from cqa.importers.facts import facts as facts_of

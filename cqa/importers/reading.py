@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cqa.errors import Problem
-from cqa.files import _brief_repr as brief
+from cqa.files.faults import brief
 from cqa.importers import chat, strict, subtitles, tools, transcript
 from cqa.importers.building import finish
 from cqa.importers.record import Draft, Imported, Place, Unusable

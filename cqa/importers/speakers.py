@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cqa.errors import Problem
-from cqa.files import _brief_repr as brief
+from cqa.files.faults import brief
 
 CHAT_ROLES = {"user": "B", "human": "B", "assistant": "C", "gpt": "C"}
 """user and assistant as TRL has them, human and gpt as ShareGPT has them."""

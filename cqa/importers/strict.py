@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from cqa.errors import Problem
-from cqa.files import _brief_repr as brief
-from cqa.files import _finite, _no_key_twice, _no_nan, _Refused
+from cqa.files.faults import brief
+from cqa.files.strict import HOOKS, Refused
 from cqa.paths import shown
 
 LARGEST = 50_000_000
@@ -25,9 +25,7 @@ DEEPEST = 100
 
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _SPACE = " \t\r\n"
-_STRICT = json.JSONDecoder(
-    object_pairs_hook=_no_key_twice, parse_constant=_no_nan, parse_float=_finite
-)
+_STRICT = json.JSONDecoder(**HOOKS)
 _LENIENT = json.JSONDecoder(parse_int=str, parse_constant=str)
 
 
@@ -188,7 +186,7 @@ def _strictly(read: Callable[[], Any], text: str, where: Callable[[int | None], 
         near = brief(text[max(0, error.pos - 15) : error.pos + 15].strip())
         seen = f"{error.msg} at column {error.colno}, near {near}"
         return Problem(where(error.pos), "", seen, "a JSON object")
-    except _Refused as error:
+    except Refused as error:
         return Problem(where(None), error.field, error.seen, error.expected)
     except ValueError as error:  # a number of thousands of digits
         return Problem(where(None), "", str(error).split(";")[0], "numbers of common size")

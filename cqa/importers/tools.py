@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cqa.files import _brief_repr as brief
+from cqa.files.faults import brief
 from cqa.importers.building import Label, mark_utterances, probe_of, with_probe
 from cqa.importers.held import Held, draft, find, is_dialogue, objects
 from cqa.importers.record import Draft, Place, Utterance

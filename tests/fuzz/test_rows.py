@@ -11,9 +11,9 @@ from fuzzing import FULL, NUMBERS, WORDS, as_json, cases, deep, outcome, spoilt,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cqa import files, ingest, sources
+from cqa import ingest, sources
 from cqa.errors import DataRefused
-from cqa.files import read_rows
+from cqa.files import read_rows, reading
 from cqa.texts import TextFile
 from cqa.types import Score
 from cqa.validity import read_ratings
@@ -133,10 +133,10 @@ def test_a_folder_a_pipe_and_a_device_are_refused_where_a_file_belongs(place):
 
 def test_a_line_that_is_too_long_is_refused_and_the_next_one_read(place, monkeypatch):
     if not FULL:
-        monkeypatch.setattr(files, "LARGEST_LINE", 3_000_000)
+        monkeypatch.setattr(reading, "LARGEST_LINE", 3_000_000)
     with Path("long.jsonl").open("wb") as file:
         file.write(b'{"text": "')
-        for _ in range(files.LARGEST_LINE // 1_000_000 + 1):
+        for _ in range(reading.LARGEST_LINE // 1_000_000 + 1):
             file.write(b"a" * 1_000_000)
         file.write(b'"}\n{"text": 1}\n')
     with pytest.raises(DataRefused) as caught:
@@ -145,7 +145,7 @@ def test_a_line_that_is_too_long_is_refused_and_the_next_one_read(place, monkeyp
     long, next_one = caught.value.problems
     assert (long.where, long.seen) == (
         "long.jsonl:1",
-        f"more than {files.LARGEST_LINE // 10**6} MB in one line",
+        f"more than {reading.LARGEST_LINE // 10**6} MB in one line",
     )
     assert next_one.where == "long.jsonl:2"
 
