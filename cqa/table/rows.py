@@ -1,0 +1,127 @@
+"""What stands in a row: the record of a run as cells that SQLite can hold."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from cqa.errors import CqaError
+from cqa.files import read_json, sha256_of_value
+from cqa.reporting import listing
+from cqa.runs import Run
+
+COLUMNS = {
+    "id": "TEXT PRIMARY KEY",
+    "stage": "TEXT",
+    "label": "TEXT",
+    "status": "TEXT",
+    "reason": "TEXT",
+    "started": "TEXT",
+    "ended": "TEXT",
+    "seconds": "REAL",
+    "attempts": "INTEGER",
+    "earlier_failures": "TEXT",
+    "parents": "TEXT",
+    "model": "TEXT",
+    "model_sha256": "TEXT",
+    "data_sha256": "TEXT",
+    "config_sha256": "TEXT",
+    "code_sha256": "TEXT",
+    "fingerprint": "TEXT",
+    "seed": "INTEGER",
+    "versions": "TEXT",
+    "budget_asked": "TEXT",
+    "budget_spent": "TEXT",
+    "device_seconds": "REAL",
+    "wall_seconds": "REAL",
+    "tokens": "INTEGER",
+    "flops": "REAL",
+    "share_of_matmul_peak": "REAL",
+    "peak_memory_bytes": "INTEGER",
+    "energy_wh": "REAL",
+    "energy_source": "TEXT",
+    "money": "REAL",
+    "currency": "TEXT",
+    "planned_device_seconds": "REAL",
+    "planned_device_seconds_low": "REAL",
+    "planned_device_seconds_high": "REAL",
+    "planned_memory_bytes": "INTEGER",
+    "planned_energy_wh": "REAL",
+    "planned_money": "REAL",
+    "time_basis": "TEXT",
+    "headline": "TEXT",
+}
+KEPT = {**COLUMNS, "models": "TEXT", "stamp": "TEXT"}
+"""With what stands in the index only: the models of a report, and what tells of a change."""
+_SPENT = (
+    "device_seconds",
+    "wall_seconds",
+    "tokens",
+    "flops",
+    "share_of_matmul_peak",
+    "peak_memory_bytes",
+    "energy_wh",
+    "energy_source",
+    "money",
+    "currency",
+)
+_PLANNED = (
+    "device_seconds",
+    "device_seconds_low",
+    "device_seconds_high",
+    "memory_bytes",
+    "energy_wh",
+    "money",
+)
+
+
+def row_of(run: Run, stamp: str) -> dict[str, Any]:
+    """A cell for each of KEPT. `stamp` is what changes whenever the record does."""
+    models = None
+    if run.record["stage"] == "report" and run.done:
+        with suppress(CqaError, KeyError, TypeError):
+            models = json.dumps(listing.rows(run.path.name, read_json(run.file("report.json"))))
+    return _cells(run) | {"id": run.path.name, "models": models, "stamp": stamp}
+
+
+def _cells(run: Run) -> dict[str, Any]:
+    record = run.record
+    attempts = record["attempts"]
+    failures = [a["reason"] for a in attempts[:-1] if a["reason"]]
+    inputs = record["inputs"]
+    spent, planned = record.get("spent") or {}, record.get("planned") or {}
+    cells = {
+        "stage": record["stage"],
+        "label": record["label"],
+        "status": record["status"],
+        "reason": record.get("reason"),
+        "started": record["started"],
+        "ended": record.get("ended"),
+        "seconds": record.get("seconds"),
+        "attempts": len(attempts),
+        "earlier_failures": "; ".join(failures) or None,
+        "parents": " ".join(record["parents"]),
+        "model": record["config"].get("model") or record["config"].get("judge"),
+        "model_sha256": inputs.get("model"),
+        "data_sha256": inputs.get("data"),
+        "config_sha256": sha256_of_value(record["config"]),
+        "code_sha256": record["code"],
+        "fingerprint": record["fingerprint"],
+        "seed": record["seed"],
+        "versions": json.dumps(record["versions"]),
+        "budget_asked": record["budget"],
+        "budget_spent": json.dumps(record["spent"]) if record.get("spent") else None,
+        **{name: spent.get(name) for name in _SPENT},
+        **{f"planned_{name}": planned.get(name) for name in _PLANNED},
+        "time_basis": planned.get("time_basis"),
+        "headline": json.dumps(record["headline"]) if record.get("headline") else None,
+    }
+    return {name: _cell(value) for name, value in cells.items()}
+
+
+def _cell(value: Any) -> Any:
+    """What SQLite can hold; anything else as text, for a record may come from anybody."""
+    if value is None or isinstance(value, str | float):
+        return value
+    return value if isinstance(value, int) and abs(value) < 2**63 else json.dumps(value)
