@@ -81,6 +81,8 @@ class Comparison:
     difference: stats.DifferenceOfDifferences | None
     selective: stats.Claim | None
     control: stats.Claim | None
+    tost_p: float | None
+    """Of the t version of what `control` decides by its interval."""
     primary: str
     on: Literal["benchmark", "writing"]
     paired: Mapping[tuple[str, str], Paired]
@@ -129,7 +131,7 @@ def compare(
         )
     literary = paired[primary, "literary"]
     brackets = _brackets(paired, primary) if on == "benchmark" else {}
-    difference = selective = control = None
+    difference = selective = control = tost_p = None
     if (factual := paired.get((primary, "factual"))) is not None:
         difference = stats.difference_of_differences(
             literary.by_seed, literary.works, factual.by_seed, factual.works, seed=_SEED
@@ -137,6 +139,7 @@ def compare(
         selective = stats.selective(difference.interval)
         within = deciding_interval(factual.by_seed, factual.works, level=0.9)
         control = stats.control_unmoved(within, margin)
+        tost_p = stats.tost(factual.delta, factual.works, margin)
     main = next(c for c in changes if (c.quantity, c.group) == (primary, "literary"))
     return Comparison(
         label=label,
@@ -146,6 +149,7 @@ def compare(
         difference=difference,
         selective=selective,
         control=control,
+        tost_p=tost_p,
         primary=primary,
         on=on,
         paired=paired,
@@ -191,7 +195,8 @@ def against(one: Comparison, other: Comparison) -> list[Change]:
     changes = []
     for group in GROUPS:
         mine, theirs = (c.paired.get((c.primary, group)) for c in (one, other))
-        if mine and theirs and mine.ids == theirs.ids:
+        if mine and theirs and (common := set(mine.ids) & set(theirs.ids)):
+            mine, theirs = mine.only(common), theirs.only(common)
             same_seeds = len(mine.tuned) == len(theirs.tuned)
             before = theirs.tuned if same_seeds else theirs.tuned.mean(axis=0, keepdims=True)
             both = replace(mine, base=before)
@@ -209,7 +214,9 @@ def changes_of_writing(
     sides = [[by_item(score) for score in scores] for scores in (base, *tuned)]
     changes = []
     for group in GROUPS:
-        before, *after = ([score for score in side if score.group == group] for side in sides)
+        before, *after = (
+            [score for score in side if (score.group or "literary") == group] for side in sides
+        )
         for quantity in quantities:
             if before and (paired := pair(before, *after, quantity=quantity)).ids:
                 changes.append(_change(quantity, group, paired))
@@ -229,7 +236,7 @@ def _change(quantity: str, group: str, p: Paired) -> Change:
         wilcoxon=stats.wilcoxon_on_work_means(p.delta, p.works),
         dz=stats.cohens_dz(p.delta, p.works),
         rank_biserial=stats.rank_biserial(p.delta, p.works, seed=_SEED),
-        detectable=stats.smallest_detectable(p.delta, p.works),
+        detectable=stats.smallest_detectable(p.by_seed, p.works),
         dropped=p.dropped,
         seed_means=tuple(means.tolist()),
         between_seed_sd=float(means.std(ddof=1)) if len(means) > 1 else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,17 @@ class Paired:
     def by_seed(self) -> np.ndarray:
         """The changes, shape (seeds, items)."""
         return self.tuned - self.base
+
+    def only(self, ids: Collection[str]) -> Paired:
+        """The items of these ids; the others count as dropped."""
+        at = [place for place, key in enumerate(self.ids) if key in ids]
+        return Paired(
+            tuple(self.ids[place] for place in at),
+            tuple(self.works[place] for place in at),
+            self.base[:, at],
+            self.tuned[:, at],
+            self.dropped + len(self.ids) - len(at),
+        )
 
     @property
     def delta(self) -> np.ndarray:

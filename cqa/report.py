@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from cqa.reporting.generated import Written
 from cqa.reporting.items import Side, Tokens
 from cqa.score import PRIMARY
 from cqa.study.cases import Case
+from cqa.study.lock import Standing
 from cqa.texts import as_texts, row_id
 from cqa.types import Annotation, Item, Score, Text
 
@@ -44,18 +45,23 @@ _ROOMS = ("stats", "reporting")
 
 
 def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run:
-    """Report what is done of an experiment. `missing` names steps that are not, with the reason."""
-    experiment, missing = study.experiment, dict(missing or {})
-    cases = study.cases()
+    """Report what is done of an experiment. `missing` says why steps are not, where it is known."""
+    experiment, cases = study.experiment, study.cases()
+    undone = [step.name for step in study.steps if study.find(step) is None]
+    missing = {name: (missing or {}).get(name, "not done") for name in undone}
     main = experiment.analysis.arm
-    if not cases or cases[0].arm != main:
+    if not cases or cases[0].arm != main or cases[0].epoch is not None:
         why = "\n".join(f"  {step}: {reason}" for step, reason in missing.items())
         raise CqaError(
             f"{experiment.name}: there is no score of {main!r} and of the base to compare\n{why}",
             next_step="the same command tries what failed again",
         )
     scored = [run for case in cases for run in case.tuned_scores]
+    lost = len(experiment.seeds) - len(cases[0].seeds)
     standing = study.standing(scored)
+    if lost:
+        because = f"{lost} of {len(experiment.seeds)} seeds of {main} are missing"
+        standing = _exploratory(standing, because)
     what = runs.Spec(
         stage="report",
         label=experiment.name,
@@ -78,6 +84,14 @@ def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run
     reported = runs.when_free(lambda: _run(what, cases, study.data.annotations, texts, study.root))
     study.made.append(reported)
     return reported
+
+
+def _exploratory(standing: Standing, because: str) -> Standing:
+    """The standing of a report that rests on less than what was locked."""
+    said, _, when = standing.said.rpartition(" (locked")
+    known = [] if standing.confirmatory else [said.removeprefix("exploratory: ")]
+    said = f"exploratory: {'; '.join([*known, because])} (locked{when}"
+    return replace(standing, confirmatory=False, said=said)
 
 
 def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
@@ -173,13 +187,13 @@ def _run(
                 *(_scores(run, excluded) for run in one.tuned_scores),
                 primary=settings["primary"],
                 margin=settings["margin"],
-                noise_floor=_noise_floor(one),
+                noise_floor=one.noise_floor or 0.0,
                 on=one.on,
             )
             for one in models
         ]
         compared = analysis.corrected(separate)
-        written = _written(models)
+        written = _written(models, excluded)
         source = writing.Source.of(text for one in annotations for text in _words_of(one))
         found = results.of(what.config, compared, models, base) | {
             "writing": generated.judged(written, source, settings["primary"]),
@@ -209,17 +223,7 @@ def _scores(run: runs.Run, excluded: Collection[str]) -> list[Score]:
     return [s for s in score.load_scores(run) if (s.item or s.id) not in excluded]
 
 
-def _noise_floor(one: Case) -> float:
-    """A change carries the noise of both scorings, of the noisiest seed; 0 where not measured."""
-
-    def of(run: runs.Run) -> float:
-        measured = run.record["headline"].get("noise_floor")
-        return measured["largest_difference"].get(PRIMARY, 0.0) if measured else 0.0
-
-    return of(one.base_scores) + max(of(run) for run in one.tuned_scores)
-
-
-def _written(models: Sequence[Case]) -> list[Written]:
+def _written(models: Sequence[Case], excluded: Collection[str]) -> list[Written]:
     """The texts of the base and of every tuned model that wrote, with their scores."""
     first = next((one for one in models if one.base_texts and one.base_text_scores), None)
     if first is None:
@@ -236,9 +240,9 @@ def _written(models: Sequence[Case]) -> list[Written]:
     return [
         Written(
             label,
-            read_rows(texts.file("texts.jsonl"), Text),
-            score.load_scores(scores),
-            score.load_scores(own) if own else (),
+            [one for one in read_rows(texts.file("texts.jsonl"), Text) if one.item not in excluded],
+            _scores(scores, excluded),
+            _scores(own, excluded) if own else (),
             arm,
             tuple(run.id for run in (texts, scores, own) if run),
         )

@@ -104,6 +104,24 @@ def test_an_effect_without_a_likelier_text_is_decay():
     assert "decay" in sentence.of(found, "nothing")
 
 
+def test_a_control_is_called_unmoved_by_the_interval_that_stands_in_the_sentence():
+    # spread so that the 95 % interval reaches over the margin and the 90 % one does not
+    tuned = scores(0.05, control=0.0)
+    base = scores(0.0)
+    found = compare(base, tuned, margin=0.0026)
+    wide = found.change(PRIMARY, "factual").interval
+    assert found.control.holds
+    assert wide.low < -0.0026 < found.control.interval.low
+    said = sentence.of(found, "nothing")
+    low, wide_low = (f"{one.low:+.4f}" for one in (found.control.interval, wide))
+    assert (
+        f"control unmoved within ±0.0026, {found.control.interval.estimate:+.4f} (90 % int" in said
+    )
+    assert low in said
+    assert wide_low not in said
+    assert found.tost_p < 0.05
+
+
 def test_a_control_that_moves_is_not_called_unmoved():
     found = compare(scores(0.0), scores(0.05, control=0.05))
     assert not found.control.holds
@@ -125,6 +143,17 @@ def test_two_tuned_models_are_compared_item_by_item():
     literary, factual = analysis.against(main, placebo)
     assert literary.interval.estimate == pytest.approx(0.03)
     assert factual.interval.estimate == pytest.approx(0.0)
+
+
+def test_an_item_that_one_of_two_models_lacks_does_not_end_their_comparison():
+    base = scores(0.0)
+    one = compare(base, scores(0.05))
+    lacking = scores(0.02)
+    lacking[0] = lacking[0].model_copy(update={"quantities": dict.fromkeys(ALL)})
+    literary, factual = analysis.against(one, compare(base, lacking))
+    assert (literary.interval.items, literary.dropped) == (23, 1)
+    assert literary.interval.estimate == pytest.approx(0.03)
+    assert factual.interval.items == 24
 
 
 def test_works_are_the_resampling_unit():

@@ -9,13 +9,20 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import annotation, dialogue, experiment, items, write_rows
 
-from cqa import writing
+from cqa import report, stats, writing
 from cqa.errors import EXIT_GATE, UsageRefused
 from cqa.reporting import generated, latex, listing, svg
+from cqa.reporting import results as of_results
+from cqa.reporting.markdown import p_value
+from cqa.runs import Run
+from cqa.study import lock
+from cqa.study.cases import Case
+from cqa.study.steps import Step
 from cqa.types import Text
 
 OWNED = "document.title='owned'"
@@ -240,6 +247,77 @@ def test_every_format_has_the_same_number(reported):
         "figures/plane.svg",
         "tables.tex",
     }
+
+
+def test_every_arm_stands_with_its_adjusted_p_and_with_what_was_not_measured(reported):
+    results = json.loads((reported / "report.json").read_text("utf-8"))
+    main, placebo = (model["primary"][0] for model in results["models"])
+    assert main["p_adjusted"] is None  # the primary stands alone
+    assert placebo["p_adjusted"] >= placebo["p"]
+    told = (reported / "report.md").read_text("utf-8")
+    line = next(line for line in told.splitlines() if line.startswith("| shuffled-s0 | literary"))
+    assert line.split(" | ")[7] == p_value(placebo["p_adjusted"])
+    tables = (reported / "tables.tex").read_text("utf-8").splitlines()
+    row = next(line for line in tables if line.startswith("shuffled-s0 & literary"))
+    assert row.split(" & ")[7] == latex.escaped(p_value(placebo["p_adjusted"]))
+    for model in results["models"]:
+        assert model["noise_floor"] is None
+        assert model["control"]["interval"]["level"] == 0.9
+        assert "TOST" in model["control_said"]
+    assert "noise floor not measured" in told
+    against = results["against"]
+    assert [row["p_holm"] for row in against] == pytest.approx(
+        list(stats.holm({str(n): row["p"] for n, row in enumerate(against)}).p.values())
+    )
+
+
+def test_a_report_on_fewer_seeds_than_were_locked_is_exploratory(monkeypatch, tmp_path):
+    def run(name: str) -> Run:
+        return Run(tmp_path / name, {"id": name, "inputs": {}})
+
+    case = Case("a", run("score-base"), (run("score-a-s1"),), arm="a", seeds=(1,))
+    locked = "(locked 2026-11-26T12:54:10 UTC, sha256 9caf67e42290)"
+    standing = lock.Standing(True, f"confirmatory: fixed before {locked}", "9", "2026", ())
+    made = []
+    monkeypatch.setattr(report, "_run", lambda what, *_: made.append(what) or run("report"))
+    told = SimpleNamespace(arm="a", model_dump=lambda mode: {})
+    study = SimpleNamespace(
+        experiment=SimpleNamespace(name="e", question="q", seeds=(1, 2), analysis=told),
+        cases=lambda: [case],
+        steps=[Step("score", "a", seed) for seed in (1, 2)],
+        find=lambda step: case if step.seed == 1 else None,
+        standing=lambda scored: standing,
+        ingested=run("ingest"),
+        data=SimpleNamespace(items=[], annotations=[]),
+        root=tmp_path,
+        made=[],
+    )
+    report.of_study(study)
+    report.of_study(study, {"a-s2/score": "the device fell off"})
+    assert made[0].config["kind"] == f"exploratory: 1 of 2 seeds of a are missing {locked}"
+    assert made[0].config["lock"]["confirmatory"] is False
+    assert made[0].config["missing"] == {"a-s2/score": "not done"}
+    assert made[1].config["missing"] == {"a-s2/score": "the device fell off"}
+    twice = report._exploratory(report._exploratory(standing, "one"), "two")
+    assert twice.said == f"exploratory: one; two {locked}"
+
+
+def test_the_noise_of_both_scorings_counts_and_money_where_its_price_is_known():
+    def run(noise: float | None = None, **spent) -> Run:
+        largest = {"specific_gain_bits_per_token": noise}
+        floor = None if noise is None else {"largest_difference": largest}
+        return Run(Path("x"), {"headline": {"noise_floor": floor}, "spent": spent})
+
+    assert Case("a", run(1e-6), (run(2e-6), run(3e-6))).noise_floor == pytest.approx(4e-6)
+    assert Case("a", run(), (run(2e-6),)).noise_floor == pytest.approx(4e-6)
+    assert Case("a", run(), (run(),)).noise_floor is None
+    spent = {"device": "cpu", "device_seconds": 60.0, "tokens": 1000}
+    paid = run(**spent, money=0.25, currency="usd")
+    assert of_results._cost(Case("a", paid, (), (paid, paid))) == (
+        "120 s of one CPU (2,000 tokens), 0.50 usd"
+    )
+    free = run(**spent, money=None, currency=None)
+    assert of_results._cost(Case("a", free, (), (paid, free))) == "120 s of one CPU (2,000 tokens)"
 
 
 def test_the_gate_and_the_list_say_the_verdict(reported):

@@ -208,14 +208,14 @@ def test_a_decision_in_the_words_of_b_is_a_leak_too():
 )
 def test_a_chinese_character_counts_as_half_a_word(claim, leaks):
     source = "他宁可把房子输掉也不肯认错。"
-    assert (speech.borrowed_run(claim, source, []) is not None) is leaks
+    assert (speech.borrowed_run(claim, speech.runs([source])) is not None) is leaks
 
 
 @given(st.lists(st.sampled_from(["aa", "bb", "cc", "灯", "雪"]), max_size=40), st.data())
 def test_a_borrowed_run_is_in_both_texts_and_in_no_other(source, data):
     start = data.draw(st.integers(0, len(source)))
     text, other = " ".join(source[start:]), " ".join(source[: start // 2])
-    run = speech.borrowed_run(text, " ".join(source), [other])
+    run = speech.borrowed_run(text, speech.runs([" ".join(source)]) - speech.runs([other]))
     if run is None:
         weight = sum(1 if unit in "灯雪" else 2 for unit in source[start:])
         assert weight < 12 or other

@@ -637,36 +637,35 @@ def test_from_five_seeds_on_the_difference_of_differences_speaks_of_new_seeds():
 # Equivalence
 
 
-def test_equivalence_p_is_statsmodels_tost_when_works_are_equal():
+def test_tost_is_statsmodels_when_works_are_equal():
     rng = np.random.default_rng(22)
     delta, work = clustered(rng, 15, 3, between=0.2, within=0.2)
-    result = stats.equivalent(delta, work, 0.15, seed=0)
     means = delta.reshape(15, 3).mean(axis=1)
     p = DescrStatsW(means).ttost_mean(-0.15, 0.15)[0]
-    assert result.p == pytest.approx(p)
-    assert result.interval.level == 0.90
+    assert stats.tost(delta, work, 0.15) == pytest.approx(p)
 
 
-def test_equivalence_follows_the_interval_and_the_margin():
+def test_tost_at_05_is_the_90_percent_t_interval_within_the_margin():
     delta, work = clustered(np.random.default_rng(23), 20, 3, mean=0.1, between=0.1, within=0.1)
-    ends = stats.bootstrap_interval(delta, work, seed=0, level=0.9)
-    reach = max(abs(ends.low), abs(ends.high))
-    within = stats.equivalent(delta, work, reach * 1.001, seed=0)
-    beyond = stats.equivalent(delta, work, reach * 0.999, seed=0)
-    assert (within.equivalent, beyond.equivalent) == (True, False)
-    # TOST at .05 and the 90 % interval are one thing up to BCa against t
-    assert within.p == pytest.approx(0.05, abs=0.03)
+    works = stats.by_work(delta, work)
+    half = scipy_stats.t.isf(0.05, 19) * stats.standard_error(works)
+    reach = abs(works.item_mean) + half
+    assert stats.tost(delta, work, reach * 1.001) < 0.05 < stats.tost(delta, work, reach * 0.999)
+    # and what decides, the 90 % interval of the sign flips, is much the same with 20 works
+    decides = stats.sign_flip_interval(delta, work, seed=0, level=0.9)
+    assert max(-decides.low, decides.high) == pytest.approx(reach, rel=0.05)
 
 
 def test_equivalence_is_not_shown_by_noise():
     # A large p against zero is no evidence of no effect: spread 1 beside a margin of 0.1
     delta, work = clustered(np.random.default_rng(24), 6, 2)
     assert stats.sign_flip_test(delta, work, seed=0).p > 0.05
-    assert not stats.equivalent(delta, work, 0.1, seed=0).equivalent
-    none = stats.equivalent([0.0] * 2, ["a", "b"], 0.1, seed=0)
-    assert (none.equivalent, none.p) == (False, None)
+    assert stats.tost(delta, work, 0.1) > 0.05
+    within = stats.sign_flip_interval(delta, work, seed=0, level=0.9)
+    assert not stats.control_unmoved(within, 0.1).holds
+    assert stats.tost([0.0] * 2, ["a", "b"], 0.1) is None
     with pytest.raises(ValueError, match="margin is positive"):
-        stats.equivalent(delta, work, 0.0, seed=0)
+        stats.tost(delta, work, 0.0)
 
 
 # Multiplicity
@@ -898,6 +897,32 @@ def test_seeds_are_crossed_from_five_on():
     assert same.between_seed_sd == pytest.approx(0)
 
 
+def test_five_seeds_that_differ_are_few_for_a_bootstrap_as_its_docstring_says():
+    rng = np.random.default_rng(40)
+    covered = 0
+    for _ in range(150):
+        table = rng.normal(0, 1, (1, 90)) + rng.normal(0, 1, (5, 1)) + rng.normal(0, 0.5, (5, 90))
+        covered += covers(stats.over_seeds(table, singles(range(90)), seed=rng, resamples=199))
+    assert covered / 150 == pytest.approx(0.86, abs=0.09)  # 3.2 standard errors
+
+
+def covers(found, truth=0.0):
+    return found.interval.low <= truth <= found.interval.high
+
+
+def test_what_can_be_found_counts_the_spread_between_seeds_from_five_on():
+    rng = np.random.default_rng(41)
+    base, work = clustered(rng, 20, 3)
+    shifts = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])[:, None]
+    four, five = (stats.smallest_detectable(base + s, work) for s in (shifts[1:], shifts))
+    assert four == stats.smallest_detectable(base + 0.5, work)
+    # sd² of the shifts 2.5, of their mean 2.5 / 5; Satterthwaite's degrees of freedom
+    of_works = four.se**2
+    assert five.se**2 == pytest.approx(of_works + 0.5)
+    assert five.df == pytest.approx((of_works + 0.5) ** 2 / (of_works**2 / 19 + 0.25 / 4))
+    assert five.effect > four.effect
+
+
 def test_seeds_degenerate():
     still = stats.over_seeds(np.zeros((5, 4)), list("abcd"), seed=0)
     assert still.interval.reason.startswith("every work")
@@ -1037,12 +1062,12 @@ def test_a_whole_study_planted_and_null():
     literary, works_l = clustered(rng, 24, 4, mean=0.5, between=0.3, within=0.5, prefix="l")
     factual, works_f = clustered(rng, 24, 4, between=0.05, within=0.1, prefix="f")
     primary = stats.bootstrap_interval(literary, works_l, seed=1)
-    control = stats.equivalent(factual, works_f, 0.1, seed=1)
+    control = stats.sign_flip_interval(factual, works_f, seed=1, level=0.9)
     apart = stats.difference_of_differences(literary, works_l, factual, works_f, seed=1)
     result = stats.verdict(primary, 0.05, 0.1, primary)
     assert result.word == "improved"
     assert stats.selective(apart.interval).holds
-    assert stats.control_unmoved(control.interval, 0.1).holds
+    assert stats.control_unmoved(control, 0.1).holds
     null = stats.bootstrap_interval(factual, works_f, seed=1)
     assert stats.verdict(null, 0.05, 0.1, primary).word == "no worse"
 
@@ -1065,7 +1090,6 @@ def test_nothing_is_ever_nan(delta):
         stats.cohens_dz(delta, work),
         stats.rank_biserial(delta, work, seed=0, resamples=99),
         stats.difference_of_differences(delta, work, other, list("xyz"), seed=0, resamples=99),
-        stats.equivalent(delta, work, 0.1, seed=0, resamples=99),
         stats.max_t({"one": (delta, work), "two": (other, list("xyz"))}, seed=0, resamples=99),
         stats.smallest_detectable(delta, work),
         stats.smallest_detectable_difference(delta, work, other, list("xyz")),

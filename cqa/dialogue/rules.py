@@ -182,16 +182,17 @@ def _exit(dialogue: Dialogue, own: Sequence[Annotation]) -> Iterator[Signal]:
 
 
 def _compilation(dialogue: Dialogue, own: Sequence[Annotation]) -> Iterator[Signal]:
-    answers = [turn.text for turn in _turns_of(dialogue, "C")]
+    said = speech.runs(turn.text for turn in _turns_of(dialogue, "C"))
+    of_b = [(turn.turn, speech.runs([turn.text]) - said) for turn in _turns_of(dialogue, "B")]
     yield _listed(
         "words_of_b_in_target",
         [
-            f"{annotation.id} {place}, {turn.turn}"
+            f"{annotation.id} {place}, {turn}"
             + (f": {run!r}" if _may_be_quoted(dialogue, annotation) else "")
             for annotation in own
             for place, text in _learned(annotation)
-            for turn in _turns_of(dialogue, "B")
-            if (run := speech.borrowed_run(text, turn.text, answers))
+            for turn, runs in of_b
+            if (run := speech.borrowed_run(text, runs))
         ],
         "B's words, which C never says, stand in what is learned",
     )

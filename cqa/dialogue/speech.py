@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Set
 
 from cqa.overlap import words
 
@@ -99,13 +99,14 @@ def asks_for_assent(text: str) -> bool:
     return bool(_ASSENT.search(text))
 
 
-def borrowed_run(text: str, source: str, others: Sequence[str]) -> str | None:
-    """The first run of RUN_WORDS words of `text` that stands in `source` and in none of `others`.
-
-    As words joined by spaces; None where there is no such run.
-    """
-    known = set(_runs(source)).difference(*map(_runs, others))
+def borrowed_run(text: str, known: Set[tuple[str, ...]]) -> str | None:
+    """The first run of RUN_WORDS words of `text` that is known, as words joined by spaces."""
     return next((" ".join(run) for run in _runs(text) if run in known), None)
+
+
+def runs(texts: Iterable[str]) -> set[tuple[str, ...]]:
+    """Every run of RUN_WORDS words that stands in one of these texts."""
+    return {run for text in texts for run in _runs(text)}
 
 
 def _runs(text: str) -> list[tuple[str, ...]]:

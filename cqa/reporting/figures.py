@@ -52,7 +52,11 @@ def save(figure: Figure, out: Any, kind: str) -> None:
 
 
 def forest(rows: Sequence[Row], margin: float) -> Figure:
-    """Change of the primary quantity by model and group: estimate, 95 % interval, the margin."""
+    """Change of the primary quantity by model and group: estimate, 95 % interval, the margin.
+
+    Where there are several seeds, a small dot for each.
+    """
+    several = _several(rows)
     with _figure(7, 0.7 + 0.32 * len(rows)) as (figure, axes):
         axes.axvspan(-margin, margin, color=_GREY, alpha=0.13, lw=0)
         axes.axvline(0, color=_GREY, lw=0.8)
@@ -62,24 +66,29 @@ def forest(rows: Sequence[Row], margin: float) -> Figure:
                 axes.plot([row["low"], row["high"]], [height, height], color=colour, lw=2)
             if row["change"] is not None:
                 axes.plot(row["change"], height, "o", color=colour, ms=5.5)
+            if several:
+                seeds = row["seed_means"]
+                axes.plot(seeds, [height + 0.27] * len(seeds), ".", color=colour, ms=3.5, alpha=0.7)
         names = [f"{row['model']}, {row['group']}" for row in rows]
         axes.set_yticks(range(len(rows)), names, parse_math=False)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel("change of specific gain, bits per token (band: ± margin)")
+        dots = "; small dots: single seeds" if several else ""
+        axes.set_xlabel(f"change of specific gain, bits per token (band: ± margin{dots})")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
     return figure
 
 
 def curve(points: Sequence[Row], label: str, margin: float) -> Figure:
-    """Change of the primary quantity along `x`, with intervals: a line for each arm and group."""
+    """Change of the primary quantity along `x`: a line for each arm and group, dots for seeds."""
+    several = _several(points)
     with _figure(7, 3.0) as (figure, axes):
         _ground(axes, margin)
         lines: dict[tuple[str, str], list[Row]] = {}
         for point in sorted(points, key=lambda point: point["x"]):
             lines.setdefault((point["arm"], point["group"]), []).append(point)
         arms = list(dict.fromkeys(arm for arm, _ in lines))
-        apart = 0.008 * max((point["x"] for point in points), default=0.0)
+        apart = 0.012 * max((point["x"] for point in points), default=0.0)
         for number, ((arm, group), line) in enumerate(lines.items()):
             colour = COLOURS.get(group, _GREY)
             style = ("-", "--", ":", "-.")[arms.index(arm) % 4]
@@ -88,10 +97,18 @@ def curve(points: Sequence[Row], label: str, margin: float) -> Figure:
             x, y = [p["x"] for p in known], [p["change"] for p in known]
             axes.plot(x, y, ls=style, marker="o", ms=4, color=colour, label=f"{arm}, {group}")
             _intervals(axes, known, colour)
+            for point in known if several else ():
+                seeds = point["seed_means"]
+                x = [point["x"] - apart] * len(seeds)
+                axes.plot(x, seeds, ".", color=colour, ms=3.5, alpha=0.7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel(label)
+        axes.set_xlabel(f"{label} (small dots: single seeds)" if several else label)
         axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _several(rows: Iterable[Row]) -> bool:
+    return any(len(row.get("seed_means", ())) > 1 for row in rows)
 
 
 def cost(points: Sequence[Row], label: str, margin: float) -> Figure:

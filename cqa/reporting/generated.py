@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cqa import analysis, writing
-from cqa.reporting.results import row
+from cqa.reporting.results import row, together
 from cqa.types import Score, Text
 
 OWN = "the judge marks its own text"
@@ -51,7 +51,10 @@ def judged(models: Sequence[Written], source: writing.Source, primary: str) -> l
 
 
 def changes(models: Sequence[Written], primary: str) -> list[dict[str, Any]]:
-    """How the primary quantity of what each arm writes changed, over its seeds, in each way."""
+    """How the primary quantity of what each arm writes changed, over its seeds, in each way.
+
+    Their p are adjusted together.
+    """
     own = _judge_wrote(models)
     rows = []
     for way, scores_of in _WAYS.items():
@@ -63,7 +66,7 @@ def changes(models: Sequence[Written], primary: str) -> list[dict[str, Any]]:
                     row(label, change) | {"marked": said}
                     for change in analysis.changes_of_writing(*sides, quantities=[primary])
                 ]
-    return rows
+    return together(rows)
 
 
 def style(models: Sequence[Written], source: writing.Source) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cqa import __version__, render
-from cqa.reporting.markdown import number, p_value
+from cqa.reporting.markdown import noise, number, p_said, p_value
 from cqa.types import PARTS, Text
 from cqa.writing import MEASURES
 
@@ -101,8 +101,10 @@ def _signed(value: float | None, digits: int = 4) -> str:
 
 _ENVIRONMENT.filters |= {
     "n": number,
+    "noise": noise,
     "signed": _signed,
     "p": p_value,
+    "p_said": p_said,
     "visible": visible,
     "as_scored": as_scored,
 }

@@ -13,6 +13,7 @@ _EFFECTS = (
     "tuned",
     "change [95 % interval]",
     "p",
+    "adjusted p",
     "d_z",
     "smallest detectable",
 )
@@ -45,16 +46,20 @@ _STYLE = ("texts of", "measure", "items (works)", "base", "tuned", "change [95 %
 
 def page(results: Mapping[str, Any]) -> str:
     """The whole report; `results` is what stands in report.json."""
-    unit = results["analysis"]["primary"]
+    first = results["models"][0]
     return "\n".join(
         [
             f"**{results['sentence']}**",
             "",
             f"{results['question']} ({results['kind']})",
             "",
+            *_deviations(results["lock"]),
             *_table(_EFFECTS, (_effect(row) for m in results["models"] for row in m["primary"])),
             "",
-            f"Unit: {unit}. p and interval: sign flips by whole work.",
+            f"Unit: {results['analysis']['primary']}. Interval: {first['primary'][0]['interval']}; "
+            f"p: sign flips by whole work{_of_seeds(first)}. The first line is the primary and "
+            "stands alone; all others were adjusted together (step-down max-T; with Holm's in "
+            "results.csv).",
             "",
             *_grounds(results),
             "",
@@ -66,12 +71,35 @@ def page(results: Mapping[str, Any]) -> str:
             "",
             *_table(_STYLE, map(_style, results["style"])),
             "",
+            *(f"- not estimable: {_missing(row)}" for row in results["not_estimable"]),
+            "",
             *_table(_BILL, map(_bill, results["bill"])),
             "",
             "A dash where nothing of the kind was measured; run.json of the run says why.",
             "",
         ]
     )
+
+
+def _deviations(lock: Mapping[str, Any] | None) -> list[str]:
+    found = lock["deviations"] if lock else []
+    lines = [f"- {d['field']} was locked as {d['locked']} and is now {d['now']}" for d in found]
+    return [*lines, ""] if lines else []
+
+
+def _of_seeds(model: Mapping[str, Any]) -> str:
+    several = len(model["primary"][0]["seed_means"])
+    return f", of the mean over these {several} seeds" if several > 1 else ""
+
+
+def _missing(row: Mapping[str, Any]) -> str:
+    items = f" ({row['items']} items)" if row["items"] else ""
+    return f"{row['what']}: {row['why']}{items}"
+
+
+def noise(value: float | None) -> str:
+    """A noise floor in words."""
+    return "noise floor not measured" if value is None else f"noise floor ±{value:.1e}"
 
 
 def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
@@ -84,6 +112,13 @@ def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
 def p_value(value: float | None) -> str:
     """A p value with three decimals, never 0."""
     return "<0.001" if value is not None and value < 0.001 else number(value, 3)
+
+
+def p_said(value: float | None) -> str:
+    """`p = 0.041`, `p < 0.001`, `no p`."""
+    if value is None:
+        return "no p"
+    return "p < 0.001" if value < 0.001 else f"p = {p_value(value)}"
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -105,6 +140,7 @@ def _effect(row: Mapping[str, Any]) -> list[str]:
         number(row["tuned"]),
         _change(row),
         p_value(row["p"]),
+        p_value(row["p_adjusted"]),
         number(row["d_z"], 2, sign=True),
         number(row["detectable"]),
     ]
@@ -121,11 +157,14 @@ def _grounds(results: Mapping[str, Any]) -> list[str]:
         lines.append(f"- {model['model']}: {model['verdict']}; {model['difference_said']}.")
         for name, said in model["brackets_said"].items():
             lines.append(f"  - change of log2 p of the literary texts, {name}: {said}")
-        lines.append(f"  - noise floor ±{model['noise_floor']:.1e}")
+        lines.append(f"  - {model['control_said']}; {noise(model['noise_floor'])}")
     for row in results["against"]:
-        p = p_value(row["p"])
-        lines.append(f"- {row['model']}, {row['group']}: {_change(row)}, p = {p}")
+        lines.append(f"- {row['model']}, {row['group']}: {_change(row)}, {_with_holm(row)}")
     return lines
+
+
+def _with_holm(row: Mapping[str, Any]) -> str:
+    return f"{p_said(row['p'])} (Holm {p_value(row['p_holm'])})"
 
 
 def _written(row: Mapping[str, Any]) -> list[str]:
@@ -166,7 +205,7 @@ def _style(row: Mapping[str, Any]) -> list[str]:
 def _change_of_writing(row: Mapping[str, Any]) -> str:
     return (
         f"- texts of {row['model']}, {row['group']}, {row['marked']}: specific gain changed by "
-        f"{_change(row)}"
+        f"{_change(row)}, {_with_holm(row)}"
     )
 
 

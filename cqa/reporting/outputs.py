@@ -135,7 +135,7 @@ def _points(models: Sequence[Mapping[str, Any]], axis: str) -> list[dict[str, An
         for row in model["primary"]
     ]
     origins = {} if axis == "device_seconds" else {(p["arm"], p["group"]): p for p in points}
-    zero = {"x": 0, "change": 0.0, "low": None, "high": None}
+    zero = {"x": 0, "change": 0.0, "low": None, "high": None, "seed_means": []}
     return [p | zero for p in origins.values()] + points
 
 

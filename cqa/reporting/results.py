@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cqa import analysis
+from cqa import analysis, stats
 from cqa.analysis import Change, Comparison
 from cqa.files import sha256_of_value
 from cqa.reporting import sentence
-from cqa.reporting.markdown import p_value
+from cqa.reporting.markdown import p_said
 from cqa.runs import Run
 from cqa.study.cases import Case
 from cqa.types import Score
@@ -49,12 +49,12 @@ def of(
             _model(c, one, settings.get("checkpoint"))
             for c, one in zip(compared, cases, strict=True)
         ],
-        "against": [
+        "against": together(
             row(f"{compared[0].label} against {other.label}", change)
             for other, one in zip(compared[1:], cases[1:], strict=True)
             if one.epoch is None
             for change in analysis.against(compared[0], other)
-        ],
+        ),
         "base_of_benchmark": cases[0].base_scores.record["headline"]["groups"],
         "not_estimable": _absent(config) + _not_estimable(compared, base),
         "bill": [_bill(run) for run in {r.id: r for one in cases for r in one.runs}.values()],
@@ -96,6 +96,13 @@ def row(label: str, change: Change) -> dict[str, Any]:
     }
 
 
+def together(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that max-T has no part in, their p adjusted together by Holm."""
+    rows = list(rows)
+    adjusted = stats.holm({str(place): row["p"] for place, row in enumerate(rows)}).p
+    return [row | {"p_holm": adjusted[str(place)]} for place, row in enumerate(rows)]
+
+
 def changes(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Every change of every model."""
     return [row(c.label, change) for c in compared for change in c.changes]
@@ -122,7 +129,7 @@ def _model(comparison: Comparison, one: Case, checkpoint: str | None) -> dict[st
         "verdict": comparison.verdict.word
         + (f" ({comparison.verdict.reason})" if comparison.verdict.reason else ""),
         "decay": comparison.verdict.decay,
-        "noise_floor": comparison.verdict.noise_floor,
+        "noise_floor": one.noise_floor,
         "primary": [
             row(one.label, change)
             for group in analysis.GROUPS
@@ -140,6 +147,8 @@ def _model(comparison: Comparison, one: Case, checkpoint: str | None) -> dict[st
         "difference_said": _difference(comparison),
         "difference": asdict(comparison.difference) if comparison.difference else None,
         "selective": comparison.selective.holds if comparison.selective else None,
+        "control_said": _control(comparison),
+        "control": asdict(comparison.control) if comparison.control else None,
         "control_unmoved": comparison.control.holds if comparison.control else None,
     }
 
@@ -155,7 +164,18 @@ def _difference(comparison: Comparison) -> str:
         if found.between_seed_sd is not None
         else ""
     )
-    return f"literary − factual {sentence.said(found.interval)}{over}, p = {p_value(found.test.p)}"
+    return f"literary − factual {sentence.said(found.interval)}{over}, {p_said(found.test.p)}"
+
+
+def _control(comparison: Comparison) -> str:
+    found = comparison.control
+    if found is None:
+        return "no factual control"
+    within = "within" if found.holds else "not shown to be within"
+    return (
+        f"control {sentence.said(found.interval)}, {within} ±{found.margin:g} "
+        f"(TOST {p_said(comparison.tost_p)})"
+    )
 
 
 def _absent(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -182,12 +202,22 @@ def _not_estimable(compared: Sequence[Comparison], base: Sequence[Score]) -> lis
         {"what": f"{quantity}, {group}", "why": why, "items": count}
         for (quantity, group, why), count in nulls.items()
     ]
+    without: dict[tuple[str, str], list[str]] = {}
     for comparison in compared:
         for change in comparison.changes:
-            if change.interval.reason:
-                what = f"interval of {change.quantity}, {change.group}, {comparison.label}"
-                found.append({"what": what, "why": change.interval.reason, "items": None})
+            if reason := change.interval.reason:
+                named = without.setdefault((comparison.label, reason), [])
+                named.append(f"{change.quantity}, {change.group}")
+    for (label, reason), names in without.items():
+        many = f"intervals of {len(names)} changes" if len(names) > _MOST_NAMED else None
+        found += [
+            {"what": f"{what}, {label}", "why": reason, "items": None}
+            for what in ([many] if many else [f"interval of {name}" for name in names])
+        ]
     return found
+
+
+_MOST_NAMED = 4
 
 
 def _numbers(compared: Sequence[Comparison], cases: Sequence[Case]) -> dict[str, float | None]:
@@ -218,4 +248,8 @@ def _cost(one: Case) -> str:
     spent = [run.record["spent"] for run in one.trained]
     device = "CPU" if spent[0]["device"].startswith("cpu") else spent[0]["device"]
     seconds, tokens = (sum(each[name] for each in spent) for name in ("device_seconds", "tokens"))
-    return f"{seconds:.0f} s of one {device} ({tokens:,} tokens)"
+    currencies = {each.get("currency") for each in spent}
+    money = ""
+    if len(currencies) == 1 and None not in currencies:
+        money = f", {sum(each['money'] for each in spent):.2f} {currencies.pop()}"
+    return f"{seconds:.0f} s of one {device} ({tokens:,} tokens){money}"

@@ -7,7 +7,11 @@ from cqa.analysis import Comparison
 
 
 def of(comparison: Comparison, cost: str) -> str:
-    """The first line of every report: verdict, effect with interval, control, cost."""
+    """The first line of every report: verdict, effect with interval, control, cost.
+
+    A control is called unmoved by its 90 % interval, so that one stands there; else the 95 % one,
+    which says whether it moved.
+    """
     found = comparison.verdict
     word = {
         "improved": "Improved",
@@ -18,7 +22,7 @@ def of(comparison: Comparison, cost: str) -> str:
     if found.word == "improved" and comparison.selective and comparison.selective.holds:
         word += " and selective"
     if found.decay:
-        word += " (decay: the texts with their briefs did not become likelier)"
+        word += " (decay: the texts with their briefs were not shown to become likelier)"
     of = "of texts written for" if comparison.on == "writing" else "on"
     what = f"specific gain {of} literary items"
     parts = [f"{word}: {what} {said(found.interval)} bits per token{_over_seeds(comparison)}"]
@@ -26,7 +30,9 @@ def of(comparison: Comparison, cost: str) -> str:
     if control is None or comparison.control is None:
         parts.append("no factual control")
     elif comparison.control.holds:
-        parts.append(f"control unmoved within ±{found.margin:g}, {said(control.interval)}")
+        parts.append(
+            f"control unmoved within ±{found.margin:g}, {said(comparison.control.interval)}"
+        )
     else:
         parts.append(f"control {said(control.interval)}, not shown to be unmoved")
     return "; ".join([*parts, f"cost {cost}"]) + "."

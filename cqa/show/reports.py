@@ -39,6 +39,7 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
             number(row["change"], sign=True),
             f"{number(row['low'], sign=True)} to {number(row['high'], sign=True)}",
             p_value(row["p"]),
+            p_value(row["p_adjusted"]),
             number(row["d_z"], 2, sign=True),
             number(row["detectable"]),
         )
@@ -47,10 +48,12 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
     ]
     print_table(
         ("model", "group", "items", "works"),
-        ("base", "tuned", "change", "95 % interval", "p", "d_z", "detectable"),
+        ("base", "tuned", "change", "95 % interval", "p", "adjusted p", "d_z", "detectable"),
         rows,
     )
     print_line(f"unit: {results['analysis']['primary']}; {results['kind']}")
+    for one in (results["lock"] or {}).get("deviations", ()):
+        print_line(f"{one['field']}: locked {one['locked']!r}, now {one['now']!r}")
     for name in ("report.html", "report.md", "results.csv"):
         print_line(shown(run.file(name)))
 

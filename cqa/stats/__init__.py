@@ -7,12 +7,7 @@ reason, never NaN.
 """
 
 from cqa.stats.calibration import NullCalibration, calibrate_difference, calibrate_sign_flips
-from cqa.stats.control import (
-    DifferenceOfDifferences,
-    Equivalence,
-    difference_of_differences,
-    equivalent,
-)
+from cqa.stats.control import DifferenceOfDifferences, difference_of_differences, tost
 from cqa.stats.correlation import rank_correlation, spearman
 from cqa.stats.effect_size import cohens_dz, hedges_factor, rank_biserial
 from cqa.stats.interval import Interval, bootstrap_interval
@@ -40,7 +35,6 @@ __all__ = [
     "AdjustedP",
     "Claim",
     "DifferenceOfDifferences",
-    "Equivalence",
     "Interval",
     "NullCalibration",
     "OverSeeds",
@@ -56,7 +50,6 @@ __all__ = [
     "cohens_dz",
     "control_unmoved",
     "difference_of_differences",
-    "equivalent",
     "hedges_factor",
     "holm",
     "max_t",
@@ -73,6 +66,7 @@ __all__ = [
     "smallest_detectable_difference",
     "spearman",
     "standard_error",
+    "tost",
     "verdict",
     "wilcoxon_on_work_means",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from cqa.stats.interval import Interval, Seed, bca, bootstrap_interval
+from cqa.stats.interval import Interval, Seed, bca
 from cqa.stats.paired import Alternative, SignificanceTest, p_value
 from cqa.stats.seeds import SEEDS_FOR_CROSSING
 from cqa.stats.works import FloatArray, Works, by_work, no_spread, standard_error, too_few
@@ -32,16 +32,6 @@ class DifferenceOfDifferences:
     """The difference under each seed."""
     between_seed_sd: float | None = None
     crossed: bool = False
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Whether a change lies within ±margin, by its 90 % interval; `p` is that of the t TOST."""
-
-    equivalent: bool
-    interval: Interval
-    margin: float
-    p: float | None
 
 
 def difference_of_differences(
@@ -223,19 +213,12 @@ def _studentised_difference(member: FloatArray, sums: FloatArray, counts: FloatA
     return studentised
 
 
-def equivalent(
-    delta: ArrayLike,
-    work: Sequence[str],
-    margin: float,
-    *,
-    seed: Seed,
-    resamples: int = 9999,
-) -> Equivalence:
-    """Two one-sided tests at .05: the change is smaller than `margin` either way.
+def tost(delta: ArrayLike, work: Sequence[str], margin: float) -> float | None:
+    """p of two one-sided t tests: is the change smaller than `margin` either way?
 
-    Decided by the 90 % BCa interval within (−margin, margin) (Schuirmann 1987; Westlake's rule).
-    `p` belongs to the t version on the same item mean, t = (mean ± margin)/SE with the
-    cluster-robust SE and works − 1 degrees of freedom, and can differ from the decision when close.
+    The larger p of t = (mean ± margin)/SE with the cluster-robust SE and works − 1 degrees of
+    freedom (Schuirmann 1987); None where the works do not spread. It stands beside
+    `control_unmoved`, which reads the 90 % interval, and can differ from it when close.
 
     Raises
     ------
@@ -244,14 +227,11 @@ def equivalent(
     """
     if not margin > 0:
         raise ValueError(f"an equivalence margin is positive, got {margin}")
-    interval = bootstrap_interval(delta, work, seed=seed, level=0.90, resamples=resamples)
-    p = None
-    if interval.reason is None:
-        works = by_work(delta, work)
-        mean, se = works.sums.sum() / works.counts.sum(), standard_error(works)
-        # H0 mean ≤ −margin, and H0 mean ≥ margin; both must fall.
-        above = stats.t.sf((mean + margin) / se, len(works) - 1)
-        below = stats.t.cdf((mean - margin) / se, len(works) - 1)
-        p = float(max(above, below))
-    within = interval.above(-margin) and interval.below(margin)
-    return Equivalence(within, interval, margin, p)
+    works = by_work(delta, work)
+    if no_spread(works):
+        return None
+    mean, se = works.sums.sum() / works.counts.sum(), standard_error(works)
+    # H0 mean ≤ −margin, and H0 mean ≥ margin; both must fall.
+    above = stats.t.sf((mean + margin) / se, len(works) - 1)
+    below = stats.t.cdf((mean - margin) / se, len(works) - 1)
+    return float(max(above, below))

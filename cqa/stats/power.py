@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from cqa.stats.effect_size import noncentral_t_cdf
-from cqa.stats.works import Works, by_work, no_spread, standard_error
+from cqa.stats.seeds import SEEDS_FOR_CROSSING
+from cqa.stats.works import FloatArray, Works, by_work, no_spread, standard_error
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,12 @@ def smallest_detectable(
     Noncentral t of the item mean over its cluster-robust standard error, works − 1 degrees
     of freedom: many items in few works count for what they are worth. This is design arithmetic,
     not "observed power": the observed change does not enter, only its standard error.
+
+    Parameters
+    ----------
+    delta : shape (items,), or (seeds, items): from 5 seeds on the spread between them counts too.
     """
-    works = by_work(delta, work)
-    spread = _Spread.of_one(works)
+    spread = _Spread.of_seeds(np.atleast_2d(np.asarray(delta, np.float64)), work)
     return _smallest(spread, power, alpha, two_sided, noise_floor)
 
 
@@ -133,6 +138,17 @@ class _Spread:
         reason = no_spread(works)
         se = math.nan if reason else standard_error(works)
         return cls(se, len(works) - 1, len(works), works.items, reason)
+
+    @classmethod
+    def of_seeds(cls, table: FloatArray, work: Sequence[str]) -> _Spread:
+        found = cls.of_one(by_work(table.mean(axis=0), work))
+        seeds = len(table)
+        if seeds < SEEDS_FOR_CROSSING or found.reason:
+            return found
+        var_works, var_seeds = found.se**2, float(table.mean(axis=1).var(ddof=1)) / seeds
+        var = var_works + var_seeds
+        df = var**2 / (var_works**2 / found.df + var_seeds**2 / (seeds - 1))  # Satterthwaite
+        return replace(found, se=math.sqrt(var), df=df)
 
     @classmethod
     def of_two(cls, a: Works, b: Works) -> _Spread:

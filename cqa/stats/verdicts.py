@@ -15,8 +15,9 @@ Word = Literal["improved", "worse", "no worse", "inconclusive"]
 class Verdict:
     """One word for the primary quantity, with what it rests on.
 
-    `decay`: the model did not become better with the brief but worse without it, so the word is
-    at best inconclusive. `reason` says why an inconclusive verdict is one.
+    `decay`: it is not shown that the texts with their briefs became likelier, so a change may only
+    be that of a model grown worse without them, and the word is at best inconclusive. `reason` says
+    why an inconclusive verdict is one.
     """
 
     word: Word
@@ -104,7 +105,7 @@ def _why_capped(word: Word, bracket: Interval) -> str:
         return f"{word} but for the first bracket, which has no interval: {bracket.reason}"
     return (
         f"decay: {word} but for the first bracket, {bracket.low:+.4g} to {bracket.high:+.4g}, "
-        "which is not above 0: the text with its brief did not become more likely"
+        "which is not above 0: the text with its brief was not shown to become likelier"
     )
 
 

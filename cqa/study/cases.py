@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cqa.runs import Run
+from cqa.score import PRIMARY
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class Case:
     """What `base_scores` and `tuned_scores` are of."""
 
     @property
+    def noise_floor(self) -> float | None:
+        """Of the primary's change: it carries the noise of both scorings, of the noisiest seed.
+
+        A side that did not measure it is taken to be like the other; None where neither did.
+        """
+        tuned = [noise for run in self.tuned_scores if (noise := _noise(run)) is not None]
+        sides = [_noise(self.base_scores), max(tuned, default=None)]
+        known = [side for side in sides if side is not None]
+        return 2 * sum(known) / len(known) if known else None
+
+    @property
     def runs(self) -> tuple[Run, ...]:
         """All of them, the base's first."""
         found = (
@@ -45,3 +57,8 @@ class Case:
             self.base_own_scores, *self.tuned_own_scores,
         )  # fmt: skip
         return tuple(run for run in found if run is not None)
+
+
+def _noise(scored: Run) -> float | None:
+    measured = scored.record["headline"].get("noise_floor")
+    return measured["largest_difference"].get(PRIMARY) if measured else None

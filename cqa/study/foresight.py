@@ -7,25 +7,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from cqa import runs, score, train
-from cqa.pairing import pair
+from cqa import train
 from cqa.stats import planning
-from cqa.stats.works import by_work
+from cqa.study import pilot
 from cqa.study.durations import Durations, said
 from cqa.study.steps import Step
 from cqa.texts import as_texts
 from cqa.training import budget as budgets
+from cqa.training.prepared import prepared
 
 if TYPE_CHECKING:
     from cqa.study.study import Study
-    from cqa.training.estimate import Estimate
     from cqa.training.rates import Rates
 
-ASSUMED_SD = 0.026
-"""Bits per token between works: the spread of the accepted study on the embedded model (91 works,
-smallest detectable change 0.0076). Another model or recipe has another one."""
+_CHOSEN = {"kinds", "pairing", "rows", "epochs"}
+"""Settings of a training that say how much is read, not what a token of it costs (forms and
+materials differ in how many of their tokens are learned)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,8 @@ class Foresight:
     works: int
     seeds: int
     spread: planning.Spread
+    kept: float
+    """Share of the works that will have a change to look at."""
     spread_from: str
     smallest_effect: float
     """Found four times in five."""
@@ -97,7 +96,8 @@ class Foresight:
             ("literary items", f"{self.items} of {self.works} works, under {self.seeds} seeds"),
             (
                 "spread",
-                f"{self.spread.work:.4f} bits per token between works ({self.spread_from})",
+                f"{self.spread.work:.4f} bits per token between works; {self.kept:.0%} of them can "
+                f"be compared ({self.spread_from})",
             ),
             ("smallest effect", f"{self.smallest_effect:.4f} bits per token, found 4 times in 5"),
             (
@@ -119,16 +119,16 @@ def foresee(study: Study, rates: Rates) -> Foresight:
     seconds = sum(one.seconds for one in work)
     stated = budgets.parse(experiment.budget, rates).price if experiment.budget else None
     price = stated or rates.price
-    spread, source = _pilot(study)
-    margin = experiment.analysis.margin
-    smallest = planning.detectable(spread, works, seeds)
-    se = spread.standard_error(works, seeds)
+    found, margin = pilot.of(study), experiment.analysis.margin
+    spread, usable = found.spread, max(2, round(found.kept * works))
+    smallest = planning.detectable(spread, usable, seeds)
+    se = spread.standard_error(usable, seeds)
     at_0, at_smallest = (
-        planning.chance_of_inconclusive(effect, se, works - 1, margin=margin)
+        planning.chance_of_inconclusive(effect, se, usable - 1, margin=margin)
         for effect in (0.0, smallest)
     )
     needed = planning.works_needed(spread, seeds, margin=margin)
-    per_work = len(literary) / works
+    per_work = len(literary) / usable
     return Foresight(
         steps=len(study.steps),
         done=len(study.steps) - len(todo),
@@ -137,7 +137,8 @@ def foresee(study: Study, rates: Rates) -> Foresight:
         works=works,
         seeds=seeds,
         spread=spread,
-        spread_from=source,
+        kept=found.kept,
+        spread_from=found.source,
         smallest_effect=smallest,
         margin=margin,
         inconclusive_at_0=at_0,
@@ -145,7 +146,7 @@ def foresee(study: Study, rates: Rates) -> Foresight:
         seconds_left=seconds,
         money=price.of(seconds).amount if price else None,
         currency=price.per_hour.currency if price else None,
-        more_items=None if needed is None else max(0, round((needed - works) * per_work)),
+        more_items=None if needed is None else max(0, round((needed - usable) * per_work)),
     )
 
 
@@ -156,9 +157,7 @@ def _work(study: Study, todo: Sequence[Step], rates: Rates) -> list[Work]:
         steps = [step for step in todo if step.kind == kind]
         known = [durations.expected(step) for step in steps]
         if kind == "train":
-            estimates = _estimates(study, steps, rates)
-            basis = estimates[0].time_basis if estimates else "no step is trained"
-            seconds = sum(one.device_seconds for one in estimates)
+            seconds, basis = _trained(study, steps, rates)
         elif None not in known:
             seconds, basis = sum(known), "as long as the like of it took on this disk"
         else:
@@ -186,49 +185,27 @@ def _timed(study: Study, kind: str) -> tuple[float, str]:
     return speed.seconds_to_score(study, texts, model, scoring, paced), paced.basis
 
 
-def _estimates(study: Study, steps: Sequence[Step], rates: Rates) -> list[Estimate]:
-    """One for each of these trainings; the seeds of an arm cost the same."""
-    found = []
+def _trained(study: Study, steps: Sequence[Step], rates: Rates) -> tuple[float, str]:
+    """Seconds of these trainings, and what they rest on; the seeds of an arm cost the same.
+
+    A step is timed once for the arms whose tokens cost the same, which takes as long as all else.
+    """
+    experiment, total, basis = study.experiment, 0.0, "no step is trained"
+    pace: dict[str, float] = {}
     for arm, times in Counter(step.arm for step in steps).items():
-        config = study.experiment.train_config(study.arm(arm))
-        if config.method != "zero-step":
+        config = experiment.train_config(study.arm(arm))
+        if config.method == "zero-step":
+            continue
+        alike = config.model_dump_json(exclude=_CHOSEN)
+        if alike in pace and experiment.budget is None:
+            rows = prepared(config, study.model, study.data, seed=0).learn
+            seconds = pace[alike] * config.epochs * sum(len(row.ids) for row in rows)
+        else:
             one = train.plan(
                 config, study.model, study.data,
-                budget=study.experiment.budget, rates=rates, root=study.root,
+                budget=experiment.budget, rates=rates, root=study.root,
             )  # fmt: skip
-            found += [one] * times
-    return found
-
-
-def _pilot(study: Study) -> tuple[planning.Spread, str]:
-    """The spread of earlier trainings of this model on these items, or what is assumed."""
-    primary = study.experiment.analysis.primary
-    scored = [
-        run
-        for run in runs.all_runs(study.root)
-        if run.done
-        and run.record["stage"] == "score"
-        and run.record["inputs"].get("data") == study.items_sha256
-        and run.record["inputs"].get("model") == study.model.sha256
-    ]
-    base = [run for run in scored if "adapter" not in run.record["inputs"]]
-    tuned: dict[str, list[runs.Run]] = {}
-    for run in scored:
-        if "adapter" in run.record["inputs"]:
-            tuned.setdefault(run.record["label"].rsplit("-s", 1)[0], []).append(run)
-    if not base or not tuned:
-        return planning.Spread(
-            ASSUMED_SD
-        ), "assumed: as in the accepted study; no pilot on this disk"
-    counts = Counter({arm: len(found) for arm, found in tuned.items()})
-    arm = study.experiment.analysis.arm
-    arm = arm if arm in tuned else counts.most_common(1)[0][0]
-    sides = [
-        [s for s in score.load_scores(run) if s.group == "literary"]
-        for run in (base[-1], *tuned[arm])
-    ]
-    paired = pair(*sides, quantity=primary)
-    by_seed = np.array([by_work(changes, paired.works).means for changes in paired.by_seed])
-    if by_seed.shape[1] < 3 or not by_seed.std():
-        return planning.Spread(ASSUMED_SD), "assumed: the pilot on this disk shows no spread"
-    return planning.Spread.of(by_seed), f"pilot: {len(by_seed)} scorings of {arm} on this disk"
+            seconds, pace[alike] = one.device_seconds, one.device_seconds / one.tokens
+            basis = one.time_basis if not total else basis
+        total += times * seconds
+    return total, basis

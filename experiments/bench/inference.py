@@ -53,6 +53,11 @@ def intervals(rng: np.random.Generator, works: int, shape: str) -> Iterator[tupl
     yield "BCa bootstrap of the mean", covers(stats.bootstrap_interval(delta, work, **options))
     apart = stats.difference_of_differences(delta, work, *other, **options)
     yield "BCa bootstrap of literary − factual", covers(apart.interval)
+    seeds = np.asarray(delta) + rng.normal(0, 0.5**0.5, (5, 1))  # as unlike as single works
+    yield (
+        "BCa of 5 seeds crossed with works",
+        covers(stats.over_seeds(seeds, work, **options).interval),
+    )
     if shape == "normal":  # the true d_z and rank-biserial correlation are 0 in symmetry only
         yield "d_z with Hedges' correction", covers(stats.cohens_dz(delta, work))
         yield "rank-biserial", covers(stats.rank_biserial(delta, work, **options))
@@ -72,8 +77,10 @@ def tests(rng: np.random.Generator, works: int, shape: str) -> Iterator[tuple[st
     adjusted = stats.max_t(family, **options).p
     yield "max-T, any of five", min(adjusted.values()) <= 0.05
     edge = 0.5  # a true change at the margin is not equivalent; this has to be said in 95 %
-    moved = stats.equivalent(np.asarray(delta) + edge, work, edge, **options)
-    yield "TOST at the margin", bool(moved.equivalent)
+    within = stats.sign_flip_interval(np.asarray(delta) + edge, work, level=0.9, **options)
+    yield "control at the margin called unmoved", stats.control_unmoved(within, edge).holds
+    p = stats.tost(np.asarray(delta) + edge, work, edge)
+    yield "TOST at the margin", p is not None and p <= 0.05
 
 
 def power(rng: np.random.Generator, works: int, shape: str) -> Iterator[tuple[str, bool]]:
