@@ -53,7 +53,7 @@ def test_shares_of_an_array_are_joined_to_what_one_process_writes(cqa, workplace
     assert json.loads((begun / "run.json").read_text())["headline"]["blocks_found"] == 1
     assert cqa(*asked, "--shard", "1/2").exit_code == 0  # what is joined is not begun again
     assert not (begun / "blocks").exists()
-    assert cqa(*asked, "--shard", "1/2", "--noise-floor").exit_code == 2
+    assert cqa(*asked, "--shard", "1/2", "--out", "a.csv").exit_code == 2
 
 
 def test_the_launcher_starts_as_many_processes_as_it_is_asked_for(tmp_path):

@@ -20,6 +20,12 @@ Adapter = Annotated[
     str | None,
     typer.Option("--adapter", help="A PEFT adapter folder, a train run, or `latest`."),
 ]
+Sbatch = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sbatch", help="With --on slurm: an option of sbatch, partition=gpu. May be repeated."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the run.")]
 ExperimentFile = Annotated[
     Path | None, typer.Option("--experiment", help="Take everything from this experiment file.")

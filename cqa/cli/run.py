@@ -52,10 +52,7 @@ def run(
             min=1, max=1024, help="With --on: GPUs (or CPU processes) of a training, a node."
         ),
     ] = 1,
-    sbatch: Annotated[
-        list[str] | None,
-        typer.Option(help="With --on slurm: an option of sbatch, partition=gpu. May be repeated."),
-    ] = None,
+    sbatch: options.Sbatch = None,
     accept: Annotated[
         bool,
         typer.Option(
@@ -79,7 +76,7 @@ def run(
     study = wiring.study(file)
     steps = schedule.chosen(study.steps, only or [])
     if on == "sky":
-        wiring.refuse_unless_on(on, nodes, 1, sbatch)
+        wiring.refuse_unless_on(on, sbatch, nodes=nodes > 1)
         from cqa.cluster import sky
 
         typer.echo(sky.task(file, study.experiment.name, steps, devices), nl=False)
@@ -88,7 +85,7 @@ def run(
         asked = {"nodes": nodes, "devices": devices, "minutes": minutes, "at_once": workers}
         outcome = wiring.carry_out_on(on, file, study, steps, sbatch or [], asked)
     else:
-        wiring.refuse_unless_on(on, nodes, devices, sbatch)
+        wiring.refuse_unless_on(on, sbatch, nodes=nodes > 1, devices=devices > 1)
         again = functools.partial(wiring.study, file)
         outcome = wiring.carry_out(study, steps, again, minutes=minutes, workers=workers)
     if only or outcome.left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -41,6 +41,28 @@ def score(
         str | None,
         typer.Option(help="Score one share, 3/100; the same command without --shard joins them."),
     ] = None,
+    on: Annotated[
+        Literal["slurm", "local"] | None,
+        typer.Option(
+            help="Shares as jobs of Slurm, or of this machine by the same path (cqa[cluster]); a "
+            "last job joins them."
+        ),
+    ] = None,
+    shards: Annotated[
+        int, typer.Option(min=1, max=100_000, help="With --on: shares, each a job.")
+    ] = 1,
+    minutes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --on: the time of one job (default 240); then it is queued again and "
+            "goes on.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="With --on: jobs at once.")
+    ] = None,
+    sbatch: options.Sbatch = None,
     noise_floor: Annotated[
         bool, typer.Option("--noise-floor", help="Score a quarter again, otherwise batched.")
     ] = False,
@@ -81,11 +103,17 @@ def score(
     if out:
         columns.check(out)
     piece = parallel.shard(shard) if shard else None
-    if piece and (out or noise_floor or processes > 1):
+    if piece and (out or processes > 1):
         raise UsageRefused(
-            "--shard beside --out, --noise-floor or --processes: a share is no result",
+            "--shard beside --out or --processes: a share is no result",
             next_step="leave them to the command without --shard, which joins the shares",
         )
+    if on and (piece or processes > 1):
+        raise UsageRefused(
+            f"--on {on} beside --shard or --processes", next_step="say --shards for the jobs"
+        )
+    jobs = {"shards": shards > 1, "minutes": minutes, "workers": workers}
+    wiring.refuse_unless_on(on, sbatch, **({} if on else jobs))
     given = {"mismatched": mismatched, "dtype": dtype, "noise_floor": noise_floor}
     config = wiring.settings(ScoreConfig, given)
     items = read_rows(shipped(BENCHMARK_ITEMS), Item)
@@ -101,18 +129,30 @@ def score(
             raise DataRefused("no row has a brief to probe", next_step="cqa score --probes")
         data, label = sha256_of_rows(texts), f"probes-{label}"
     briefs = pool_of(read_rows(pool, Text) if pool else as_texts(items))
-    scored = []
-    for marker in wiring.markers(judge or ["embedded"], adapter, label):
-        subject = marker.subject
-        what = stage.spec(
+    markers = wiring.markers(judge or ["embedded"], adapter, label)
+    asked = [
+        stage.spec(
             config,
-            subject.model,
-            subject.adapter_sha256,
+            marker.subject.model,
+            marker.subject.adapter_sha256,
             data=data,
             pool=briefs,
             label=marker.label,
             parents=marker.parents,
         )
+        for marker in markers
+    ]
+    if on and not all(runs.find(what) for what in asked):
+        if adapter == "latest":
+            (adapter,) = markers[0].parents  # a job may begin when there is a later one
+        words = _words(file, benchmark, probes, noise_floor, judge, adapter, pool)
+        words = ["--mismatched", str(mismatched), "--dtype", dtype, *words]
+        wants = {"minutes": minutes, "at_once": workers}
+        source = file or shipped(BENCHMARK_ITEMS)
+        wiring.score_on(on, source, asked, len(texts), words, shards, sbatch or [], wants)
+    scored = []
+    for marker, what in zip(markers, asked, strict=True):
+        subject = marker.subject
         load = functools.partial(wiring.load, subject.model, subject.adapter, config.dtype)
         if piece and runs.find(what):
             continue
@@ -139,6 +179,26 @@ def score(
         columns.write(scored, out)
     fooled = [treatments(stage.load_scores(run), stage.PRIMARY) for run in scored if probes]
     show.scores(scored, as_json, fooled)
+
+
+def _words(
+    file: Path | None,
+    benchmark: bool,
+    probes: bool,
+    noise_floor: bool,
+    judge: list[str] | None,
+    adapter: str | None,
+    pool: Path | None,
+) -> list[str]:
+    """What asks for the same scores again."""
+    flags = {"--benchmark": benchmark, "--probes": probes, "--noise-floor": noise_floor}
+    named = {"--adapter": adapter, "--pool": pool}
+    return [
+        *(flag for flag, typed in flags.items() if typed),
+        *(word for name in judge or [] for word in ("--judge", name)),
+        *(word for option, value in named.items() if value for word in (option, str(value))),
+        *(("--", str(file)) if file else ()),
+    ]
 
 
 def _refuse_absent(file: Path) -> None:

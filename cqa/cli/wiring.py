@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from cqa.errors import DataRefused, UsageRefused
 
 if TYPE_CHECKING:
     from cqa.model_ref import Model, Subject
+    from cqa.runs import Spec
     from cqa.study.schedule import Outcome
     from cqa.study.steps import Step
     from cqa.study.study import Study
@@ -97,32 +98,57 @@ def carry_out_on(
     asked: dict[str, Any],
 ) -> Outcome:
     """Do these steps of the study of `file` as jobs: of Slurm, or of this machine."""
-    try:
+    with _submitit(on):
         from cqa.cluster import carry, places
+    from cqa.paths import runs_root
+
+    refuse_unless_on(on, sbatch, nodes=on == "local" and asked["nodes"] > 1)
+    folder = runs_root() / "cluster" / study.lock_path().name.partition(".")[0]
+    request = places.Request(file, folder, sbatch=places.sbatch_options(sbatch), **asked)
+    return carry.carry_out(study, steps, request, on)
+
+
+def score_on(
+    on: str,
+    file: Path,
+    what: Sequence[Spec],
+    rows: int,
+    words: Sequence[str],
+    shards: int,
+    sbatch: Sequence[str],
+    asked: dict[str, Any],
+) -> None:
+    """Have these runs made by jobs; `words` are the options of a command that asks for them."""
+    with _submitit(on):
+        from cqa.cluster import places, shares
+    from cqa.files import sha256_of_value
+    from cqa.paths import runs_root
+
+    name = f"score-{sha256_of_value([spec.id for spec in what])[:10]}"
+    options = places.sbatch_options(sbatch)
+    request = shares.Request(file, runs_root() / "cluster" / name, sbatch=options, **asked)
+    shares.carry_out(shares.Scoring(what, rows, words), shards, request, on)
+
+
+@contextmanager
+def _submitit(on: str) -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError as missing:
         if missing.name != "submitit":
             raise
         raise UsageRefused(
             f"--on {on} needs submitit", next_step="pip install 'cqa[cluster]'"
         ) from None
-    from cqa.paths import runs_root
-
-    refuse_unless_on(on, asked["nodes"] if on == "local" else 1, 1, sbatch)
-    folder = runs_root() / "cluster" / study.lock_path().name.partition(".")[0]
-    request = places.Request(file, folder, sbatch=places.sbatch_options(sbatch), **asked)
-    return carry.carry_out(study, steps, request, on)
 
 
-def refuse_unless_on(
-    on: str | None, nodes: int, devices: int, sbatch: Sequence[str] | None
-) -> None:
+def refuse_unless_on(on: str | None, sbatch: Sequence[str] | None, **typed: object) -> None:
     """Options that mean something on a cluster only would be ignored in silence elsewhere."""
-    given = {"--nodes": nodes > 1, "--devices": devices > 1, "--sbatch": sbatch and on != "slurm"}
-    for option, typed in given.items():
-        if typed:
+    for name, given in {"sbatch": sbatch and on != "slurm", **typed}.items():
+        if given:
             where = f"--on {on}" if on else "no --on"
             raise UsageRefused(
-                f"{option} with {where}", next_step=f"leave {option} out, or say --on slurm"
+                f"--{name} with {where}", next_step=f"leave --{name} out, or say --on slurm"
             )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cqa.cluster.chains import Chain, chains
 from cqa.cluster.places import Local, Place, Request, Slurm
@@ -39,25 +40,34 @@ def carry_out(study: Study, steps: Sequence[Step], request: Request, on: str) ->
     if not asked:
         return outcome
     say(f"{len(todo)} steps go to {on} in {len(asked)} chains; logs in {request.folder / 'jobs'}")
-    patience = time.monotonic() + _SETTLE_SECONDS
-    for chain in place(on, request).over(asked):
-        left = _not_done(study, chain, request)
-        while left and not any(left.values()) and on == "slurm" and time.monotonic() < patience:
-            time.sleep(1.0)
-            left = _not_done(study, chain, request)
+    not_done = functools.partial(_not_done, study, request)
+    for chain, left in settled(place(on, request).over(asked), not_done, on):
         outcome.done += len(chain.steps) - len(left)
         outcome.fresh += len(chain.steps) - len(left)
         for step, reason in left.items():
             lost = next((need.name for need in step.needs if need.name in outcome.failed), None)
             why = f"needs {lost}, which failed" if lost else reason
             outcome.failed[step.name] = why or f"its job ended; see {request.folder / 'jobs'}"
-        patience = time.monotonic() + (0.0 if left else _SETTLE_SECONDS)
         said = f", {len(left)} of its steps are missing" if left else ""
         say(f"{outcome.done:3} of {outcome.total}  {chain.label} is over{said}")
     return outcome
 
 
-def _not_done(study: Study, chain: Chain, request: Request) -> dict[Step, str | None]:
+def settled(
+    over: Iterator[Chain], not_done: Callable[[Chain], dict[Any, str | None]], on: str
+) -> Iterator[tuple[Chain, dict[Any, str | None]]]:
+    """Each chain with what of it is not done, and what its job said of that, if anything."""
+    patience = time.monotonic() + _SETTLE_SECONDS
+    for chain in over:
+        left = not_done(chain)
+        while left and not any(left.values()) and on == "slurm" and time.monotonic() < patience:
+            time.sleep(1.0)
+            left = not_done(chain)
+        patience = time.monotonic() + (0.0 if left else _SETTLE_SECONDS)
+        yield chain, left
+
+
+def _not_done(study: Study, request: Request, chain: Chain) -> dict[Step, str | None]:
     """The steps of a chain that are not done, each with what its job said of it."""
     told = request.failures(chain)
     failed = read_json(told) if told.exists() else {}

@@ -1,8 +1,9 @@
-"""Where chains are done: as jobs of Slurm, or as processes of this machine by the same path.
+"""Where jobs are done: on Slurm, or as processes of this machine by the same path.
 
-Both are submitit's executors with the same `Work`. On Slurm everything is submitted at once, the
-trainings as one array and what needs them as another that follows element by element, so nothing
-has to stay running here: the same command finds its jobs again and waits for them.
+A chain is one of a study, or a share of a scoring. Both places are submitit's executors. On Slurm
+everything is submitted at once, the trainings as one array and what needs them as another that
+follows element by element, so nothing has to stay running here: the same command finds its jobs
+again and waits for them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import submitit
 
 from cqa.cluster.chains import Chain
-from cqa.cluster.work import GRACE_SECONDS, Work
+from cqa.cluster.work import GRACE_SECONDS, Job, Work
 from cqa.errors import CqaError, UsageRefused
 from cqa.files import read_json, write_json
 from cqa.progress import say
@@ -38,6 +39,7 @@ class Request:
     """What a job is to have."""
 
     file: Path
+    """That the jobs read: an experiment, or texts."""
     folder: Path
     """For jobs' logs; on the shared disk, beside the runs."""
     nodes: int = 1
@@ -49,7 +51,7 @@ class Request:
     at_once: int | None = None
     sbatch: dict[str, str] = field(default_factory=dict)
 
-    def work(self, chain: Chain, steps: Sequence[Step], threads: int | None = None) -> Work:
+    def work(self, chain: Chain, steps: Sequence[Step], threads: int | None = None) -> Job:
         """The job that does these steps of a chain."""
         names = tuple(step.name for step in steps)
         return Work(self.file, names, self.failures(chain), self.devices, threads)
@@ -62,8 +64,14 @@ class Request:
 class Place(Protocol):
     """Where chains are done."""
 
-    def over(self, chains: Sequence[Chain]) -> Iterator[Chain]:
-        """Have the chains done; each as soon as none of its jobs is under way any more."""
+    logs: dict[str, Path]
+    """Label of a chain -> where its last job says what goes wrong."""
+
+    def over(self, chains: Sequence[Chain], then: Chain | None = None) -> Iterator[Chain]:
+        """Have the chains done; each as soon as none of its jobs is under way any more.
+
+        What can only be done when all are, `then`, may go along. It is not waited for.
+        """
 
 
 class Local:
@@ -71,9 +79,10 @@ class Local:
 
     def __init__(self, request: Request, at_once: int, gpus: int) -> None:
         self._request, self._at_once, self._gpus = request, at_once, gpus
+        self.logs: dict[str, Path] = {}
 
-    def over(self, chains: Sequence[Chain]) -> Iterator[Chain]:
-        """Each chain as its process ends."""
+    def over(self, chains: Sequence[Chain], then: Chain | None = None) -> Iterator[Chain]:
+        """Each chain as its process ends; `then` needs a call of its own."""
         waiting, slots = list(chains), list(range(self._at_once))
         under_way: dict[int, tuple[Chain, submitit.Job]] = {}
         try:
@@ -107,7 +116,9 @@ class Local:
         )
         request.failures(chain).unlink(missing_ok=True)
         threads = max(1, (os.cpu_count() or 1) // (self._at_once * devices))
-        return executor.submit(request.work(chain, chain.steps, threads))
+        job = executor.submit(request.work(chain, chain.steps, threads))
+        self.logs[chain.label] = job.paths.stderr
+        return job
 
 
 class Slurm:
@@ -118,15 +129,22 @@ class Slurm:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._record = request.folder / "jobs.json"
+        self.logs: dict[str, Path] = {}
 
-    def over(self, chains: Sequence[Chain]) -> Iterator[Chain]:
+    def over(self, chains: Sequence[Chain], then: Chain | None = None) -> Iterator[Chain]:
         """Each chain as its jobs leave the queue; those of an earlier call are waited for too."""
         jobs = self._earlier()
         new = [chain for chain in chains if chain.label not in jobs]
         if len(new) < len(chains):
-            say(f"{len(chains) - len(new)} of them are in the queue from before")
+            say(f"{len(chains) - len(new)} of {len(chains)} are in the queue already")
         jobs |= self._submit(new)
-        write_json(self._record, jobs)
+        self._note(jobs)
+        if then and then.label not in jobs:
+            whole = {jobs[chain.label][0].partition("_")[0] for chain in new}  # arrays
+            single = [jobs[chain.label][0] for chain in chains if chain not in new]
+            work = self._request.work(then, then.rest)
+            jobs[then.label] = self._array([work], "join", 1, after=[*whole, *single])
+            self._note(jobs)
         waiting = list(chains)
         try:
             while waiting:
@@ -147,6 +165,12 @@ class Slurm:
         queued = queue()
         return {name: ids for name, ids in read_json(self._record).items() if queued & set(ids)}
 
+    def _note(self, jobs: dict[str, list[str]]) -> None:
+        write_json(self._record, jobs)
+        folder = self._request.folder / "jobs"
+        for label, ids in jobs.items():
+            self.logs[label] = submitit.core.utils.JobPaths(folder, ids[-1]).stderr
+
     def _submit(self, chains: Sequence[Chain]) -> dict[str, list[str]]:
         """Label of each chain -> ids of its jobs."""
         request = self._request
@@ -158,7 +182,8 @@ class Slurm:
         # Those whose training has a second job stand first, so that both arrays number them alike.
         first.sort(key=lambda one: one[0] not in parted)
         trained = self._array([work for _, work in first], "train", request.nodes)
-        then = self._array([request.work(c, c.rest) for c in parted], "measure", 1, after=trained)
+        follow = [request.work(c, c.rest) for c in parted]
+        then = self._array(follow, "measure", 1, after=trained[: len(parted)])
         free = [chain for chain in chains if not chain.training]
         rest = self._array([request.work(c, c.rest) for c in free], "measure", 1)
         for (chain, _), job in zip(first, trained, strict=True):
@@ -168,7 +193,7 @@ class Slurm:
         return jobs
 
     def _array(
-        self, works: Sequence[Work], name: str, nodes: int, after: Sequence[str] = ()
+        self, works: Sequence[Job], name: str, nodes: int, after: Sequence[str] = ()
     ) -> list[str]:
         """Ids of the jobs, one for each work, in one array where there are several."""
         if not works:
@@ -177,9 +202,10 @@ class Slurm:
         executor = submitit.SlurmExecutor(request.folder / "jobs", max_num_timeout=_REQUEUES)
         more: dict[str, Any] = {"kill-on-invalid-dep": "yes", "requeue": True}
         if after:
-            kind = "aftercorr" if "_" in after[0] and len(works) > 1 else "afterok"
-            ids = [after[0].partition("_")[0]] if kind == "aftercorr" else after[: len(works)]
-            more["dependency"] = f"{kind}:{':'.join(ids)}"
+            # Several follow the elements of one array, each its own; a single one follows all.
+            array = after[0].partition("_")[0]
+            kind = f"aftercorr:{array}" if len(works) > 1 else f"afterok:{':'.join(after)}"
+            more["dependency"] = kind
         executor.update_parameters(
             job_name=f"cqa-{name}",
             time=max(1, round(request.minutes)) if request.minutes else 240,

@@ -1,19 +1,20 @@
-"""What a job does: steps of a chain in a process of its own, which can be stopped and repeated.
+"""What a job does: commands in processes of their own, which can be stopped and repeated.
 
-The training runs in as many processes as the job has devices. A job that is preempted, or whose
-time is over, lets the training save itself (SIGTERM, as for `cqa train`) and is queued again; steps
-that are done by then are found, and the training goes on from its last checkpoint.
+Those of a study do the steps of a chain; the training runs in as many processes as the job has
+devices. A job that is preempted, or whose time is over, lets its command save itself (SIGTERM) and
+is queued again; what is done by then is found, and a training goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,51 +34,34 @@ GRACE_SECONDS = 90
 """From the signal that a job's time is over to its end: a training step and a checkpoint."""
 
 
-@dataclass
-class Work:
-    """A job as submitit carries it to where it runs."""
+class Job:
+    """What submitit carries to where it runs; the kinds of it are dataclasses."""
 
-    file: Path
-    steps: tuple[str, ...]
-    """Their names."""
-    failures: Path
-    """Written by the job: name of a step -> why it failed."""
-    devices: int = 1
-    """Processes of the training on each node."""
-    threads: int | None = None
+    threads: int | None
     """Of each process; None as the scheduler gives them."""
 
+    def commands(self) -> Iterator[list[str]]:
+        """What is to be run, one after the other; each is made when those before it are done."""
+        raise NotImplementedError
+
     def __call__(self) -> None:
-        """Do the steps. Raises where one failed, so that the job ends as failed."""
+        """Run the commands. Raises where one failed, so that the job ends as failed."""
         self._child: subprocess.Popen | None = None
         self._asked = False
         signal.signal(signal.SIGTERM, self._terminated)
         signal.signal(signal.SIGINT, self._terminated)
-        training = tuple(name for name in self.steps if name.endswith("/train"))
-        rest = tuple(name for name in self.steps if name not in training)
-        for names in (training, rest):
-            if names and (code := self._run(names, alone=names is rest)):
+        for command in self.commands():
+            if code := self._run(command):
                 if code == EXIT_STOPPED or self._asked:
                     raise SystemExit(EXIT_STOPPED)  # submitit takes no exit for a result
-                raise RuntimeError(f"exit code {code}; {self.failures.name} says why")
+                raise RuntimeError(f"exit code {code} of {shlex.join(command)}")
 
     def checkpoint(self) -> DelayedSubmission:
         """Called by submitit before it queues the job again: let the work save itself."""
         self._stop(wait=True)
         return DelayedSubmission(replace(self))
 
-    def command(self, names: Sequence[str], *, alone: bool) -> list[str]:
-        """What does these steps: one process, or as many as the job has devices."""
-        job = JobEnvironment()
-        processes = 1 if alone else self.devices * job.num_nodes
-        command = [sys.executable]
-        if processes > 1:
-            meet = _meet(self.failures.parent, job) if job.num_nodes > 1 else ""
-            command = launcher(processes, machine=job.node, machines=job.num_nodes, meet=meet)
-        return [*command, "-m", "cqa.cluster.work", str(self.file), str(self.failures), *names]
-
-    def _run(self, names: Sequence[str], *, alone: bool) -> int:
-        command = self.command(names, alone=alone)
+    def _run(self, command: Sequence[str]) -> int:
         environment = dict(os.environ)
         if self.threads:
             environment["OMP_NUM_THREADS"] = str(self.threads)
@@ -109,6 +93,38 @@ class Work:
                 if time.monotonic() > until:
                     break
                 time.sleep(_POLL_SECONDS)
+
+
+@dataclass
+class Work(Job):
+    """Steps of a chain of a study."""
+
+    file: Path
+    steps: tuple[str, ...]
+    """Their names."""
+    failures: Path
+    """Written by the job: name of a step -> why it failed."""
+    devices: int = 1
+    """Processes of the training on each node."""
+    threads: int | None = None
+
+    def commands(self) -> Iterator[list[str]]:
+        """What trains, which several processes can share, and what does the rest."""
+        training = tuple(name for name in self.steps if name.endswith("/train"))
+        rest = tuple(name for name in self.steps if name not in training)
+        for names in (training, rest):
+            if names:
+                yield self.command(names, alone=names is rest)
+
+    def command(self, names: Sequence[str], *, alone: bool) -> list[str]:
+        """What does these steps: one process, or as many as the job has devices."""
+        job = JobEnvironment()
+        processes = 1 if alone else self.devices * job.num_nodes
+        command = [sys.executable]
+        if processes > 1:
+            meet = _meet(self.failures.parent, job) if job.num_nodes > 1 else ""
+            command = launcher(processes, machine=job.node, machines=job.num_nodes, meet=meet)
+        return [*command, "-m", "cqa.cluster.work", str(self.file), str(self.failures), *names]
 
 
 def _deaf() -> None:
