@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import experiment, items, read_rows, write_rows
 
-from cqa.cluster import carry, chains, places, sky, work
+from cqa.cluster import carry, chains, places, shares, sky, work
 from cqa.config import read_experiment
 from cqa.errors import UsageRefused
 from cqa.study.steps import Step, steps_of
@@ -112,6 +112,30 @@ def test_jobs_of_an_earlier_call_are_waited_for_and_not_submitted_again(
     assert len(submitted) == 3  # base; the training of shuffled, and what follows it
 
 
+def test_the_job_that_joins_follows_a_new_array_and_each_share_that_was_in_the_queue(
+    workplace, monkeypatch
+):
+    slurm = places.Slurm(shares.Request(Path("texts.jsonl"), workplace))
+    arrays, queues = [], [{"7_1"}, {"9_0", "9_1"}, set()]
+
+    def array(works, name, nodes, after=()):
+        arrays.append(([work.words for work in works], list(after)))
+        return ["9_0", "9_1"] if len(works) == 2 else ["10"] * len(works)
+
+    monkeypatch.setattr(slurm, "_array", array)
+    monkeypatch.setattr(slurm, "poll_seconds", 0.0)
+    monkeypatch.setattr(places, "queue", lambda: queues.pop(0))
+    (workplace / "jobs.json").write_text(json.dumps({"b": ["7_1"], "join": ["8"]}))
+    parts = [shares.Part(name, (name,)) for name in "abc"]
+    over = [part.label for part in slurm.over(parts, shares.Part("join", ("join",)))]
+    assert over == ["b", "a", "c"]
+    submitted = [one for one in arrays if one[0]]
+    assert submitted == [([("a",), ("c",)], []), ([("join",)], ["9", "7_1"])]
+    assert slurm.logs["b"] == workplace / "jobs/7_1_0_log.err"
+    noted = {"a": ["9_0"], "b": ["7_1"], "c": ["9_1"], "join": ["10"]}
+    assert json.loads((workplace / "jobs.json").read_text()) == noted
+
+
 class Typed:
     """A place whose jobs are typed here, one after the other; those in `fails` end in a message."""
 
@@ -123,13 +147,13 @@ class Typed:
         for part in parts:
             self.did.append(part.label)
             self.logs[part.label] = self._folder / f"{part.label}.err"
-            ((*_, module, program, *words),) = self.request.work(part, part.steps, 1).commands()
-            assert (module, program) == ("-m", "cqa")
+            (command,) = self.request.work(part, part.steps, 1).commands()
+            assert command[:3] == [sys.executable, "-m", "cqa"]
             if part.label in self._fails:
                 said = "cqa: the disk is full\n  next: make room\ncqa: stopped; the same command"
                 self.logs[part.label].write_text(said)
             else:
-                done = self._cqa(*words)
+                done = self._cqa(*command[3:])
                 assert done.exit_code == 0, done.stderr
             yield part
 

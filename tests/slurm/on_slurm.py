@@ -234,14 +234,54 @@ def test_an_arm_that_fails_takes_only_its_own_jobs_with_it(place, slurm, tiny_mo
     assert not queued()  # what waited for the failed training is gone
 
 
-def test_an_array_of_shares_is_joined_to_what_one_process_writes(place, tiny_model, slurm):
-    asked = ["score", "texts.jsonl", "--judge", str(tiny_model)]
-    one = finished(cqa(place, "whole", *asked))
-    words = " ".join([sys.executable, "-m", "cqa", *asked, "--shard", "$SLURM_ARRAY_TASK_ID/3"])
-    environment = os.environ | {"CQA_RUNS": str(place / "shares"), "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = str(REPOSITORY)
-    command = ["sbatch", "--wait", "--array=1-3", "--output=share-%a.log", "--wrap", words]
-    subprocess.run(command, cwd=place, env=environment, check=True)
+@pytest.fixture(scope="module")
+def asked(tiny_model) -> list[str]:
+    """A scoring of three blocks."""
+    return ["score", "texts.jsonl", "--judge", str(tiny_model)]
+
+
+@pytest.fixture(scope="module")
+def whole(place, asked) -> Path:
+    """It by one process."""
+    return finished(cqa(place, "whole", *asked))
+
+
+def test_shares_by_submitit_on_this_machine_are_joined_to_what_one_process_writes(
+    place, asked, whole
+):
+    local = finished(cqa(place, "near", *asked, "--on", "local", "--shards", "2"))
+    assert scores(local) == scores(whole)
+    assert record(local, "score")["headline"]["blocks_found"] == 3
+
+
+def test_shares_on_slurm_one_queued_again_and_one_ended_are_joined_to_what_one_process_writes(
+    place, asked, whole, slurm
+):
+    # One at a time, so that the second is certain to wait while the first begins.
+    one_by_one = ["--workers", "1", "--sbatch", "partition=all"]
+    asked = [*asked, "--on", "slurm", "--shards", "3", *one_by_one]
+    begun = cqa(place, "shares", *asked)
+
+    def jobs() -> dict[str, list[str]]:
+        found = [json.loads(file.read_text()) for file in begun[1].glob("cluster/*/jobs.json")]
+        return found[0] if found else {}
+
+    until(lambda: "join" in jobs())
+    ids = [jobs()[f"share-{number}-of-3"][0] for number in (1, 2, 3)]
+    array = ids[0].partition("_")[0]
+    assert ids == [f"{array}_{number}" for number in range(3)]
+    (joining,) = jobs()["join"]
+    told = subprocess.run(["scontrol", "show", "job", joining], capture_output=True, text=True)
+    assert f"afterok:{array}" in told.stdout, told
+    subprocess.run(["scancel", ids[1]], check=True)
+    until(lambda: f"{ids[0]} cqa-measure RUNNING" in queued())
+    subprocess.run(["scontrol", "requeue", ids[0]], check=True)  # as one that is preempted
+
+    finished(begun, 1)  # the second is missing
+    until(lambda: not queued())  # nor does anything wait for it
+    blocks = sorted(path.stem for path in begun[1].glob("score-*/blocks/*.jsonl"))
+    assert blocks == ["000000", "000002"]
     joined = finished(cqa(place, "shares", *asked))
-    assert scores(joined) == scores(one)
+    assert set(jobs()) == {"share-2-of-3", "join"}
+    assert scores(joined) == scores(whole)
     assert record(joined, "score")["headline"]["blocks_found"] == 3
