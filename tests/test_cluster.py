@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import yaml
-from conftest import experiment, items, read_rows, write_rows
+from conftest import experiment
 
 from cqa.cluster import carry, chains, places, shares, sky, work
 from cqa.config import read_experiment
@@ -44,6 +44,12 @@ def test_a_chain_holds_everything_that_its_steps_need(steps):
 def test_an_option_of_sbatch_that_would_break_the_jobs_is_refused(given):
     with pytest.raises(UsageRefused, match="--sbatch"):
         places.sbatch_options([given])
+
+
+def test_where_there_is_no_slurm_it_is_refused(workplace, monkeypatch):
+    monkeypatch.setenv("PATH", str(workplace))
+    with pytest.raises(UsageRefused, match="no sbatch"):
+        carry.place("slurm", places.Request(Path("small.toml"), workplace))
 
 
 def test_options_of_sbatch_are_taken_as_slurm_writes_them():
@@ -134,70 +140,6 @@ def test_the_job_that_joins_follows_a_new_array_and_each_share_that_was_in_the_q
     assert slurm.logs["b"] == workplace / "jobs/7_1_0_log.err"
     noted = {"a": ["9_0"], "b": ["7_1"], "c": ["9_1"], "join": ["10"]}
     assert json.loads((workplace / "jobs.json").read_text()) == noted
-
-
-class Typed:
-    """A place whose jobs are typed here, one after the other; those in `fails` end in a message."""
-
-    def __init__(self, cqa, folder: Path, fails=()):
-        self._cqa, self._folder, self._fails = cqa, folder, fails
-        self.logs, self.did = {}, []
-
-    def over(self, parts, then=None):
-        for part in parts:
-            self.did.append(part.label)
-            self.logs[part.label] = self._folder / f"{part.label}.err"
-            (command,) = self.request.work(part, part.steps, 1).commands()
-            assert command[:3] == [sys.executable, "-m", "cqa"]
-            if part.label in self._fails:
-                said = "cqa: the disk is full\n  next: make room\ncqa: stopped; the same command"
-                self.logs[part.label].write_text(said)
-            else:
-                done = self._cqa(*command[3:])
-                assert done.exit_code == 0, done.stderr
-            yield part
-
-
-def test_shares_that_are_jobs_are_joined_and_one_that_fails_is_done_by_the_same_command(
-    cqa, workplace, tiny_model, monkeypatch
-):
-    kept = ("context", "brief", "text", "work", "group")
-    rows = [
-        {k: row[k] for k in kept} | {"id": f"{row['id']}-{n}"} for n in range(3) for row in items()
-    ]
-    write_rows(workplace / "-many.jsonl", rows)  # 36 rows: two blocks
-    asked = ["score", "--judge", str(tiny_model), "--mismatched", "1", "--noise-floor"]
-    jobs = ["--on", "local", "--shards", "3", "--workers", "2", "--", "-many.jsonl"]
-    typed = Typed(cqa, workplace, fails=["share-2-of-3"])
-
-    def place(on, request):
-        assert (on, request.at_once) == ("local", 2)
-        typed.request = request
-        return typed
-
-    monkeypatch.setattr(carry, "place", place)
-    broken = cqa(*asked, *jobs)
-    assert broken.exit_code == 1
-    assert f"share-2-of-3: the disk is full; see {workplace}/share-2-of-3.err" in broken.stderr
-    assert typed.did == ["share-1-of-3", "share-2-of-3"]  # the third has no block; nothing to join
-    (run,) = (workplace / "runs").glob("score-*")
-    assert [file.name for file in (run / "blocks").glob("*.jsonl")] == ["000000.jsonl"]
-
-    typed._fails, typed.did = (), []
-    done = cqa(*asked, *jobs)
-    assert done.exit_code == 0, done.stderr
-    assert typed.did == ["share-2-of-3", "join"]
-    facts = json.loads((run / "run.json").read_text())["headline"]
-    assert facts["blocks_found"] == 2
-    assert facts["noise_floor"]["texts"] == 24
-    one = run.rename(workplace / "joined")
-    assert cqa(*asked, "--", "-many.jsonl").exit_code == 0
-    for name in ("scores.jsonl", "traces.parquet", "scores.parquet"):
-        assert (run / name).read_bytes() == (one / name).read_bytes(), name
-    assert len(read_rows(run / "scores.jsonl")) == 36
-    typed.did = []
-    assert cqa(*asked, *jobs).exit_code == 0
-    assert typed.did == []
 
 
 _SLOW = """

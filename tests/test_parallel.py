@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 from conftest import items, read_rows, write_rows
 
 from cqa import parallel
+from cqa.cluster import carry
 from cqa.errors import UsageRefused
 from cqa.parallel import Share
 from cqa.training.devices import launcher
@@ -31,7 +33,16 @@ def test_a_share_that_is_none_is_refused(written):
         parallel.shard(written)
 
 
-def test_shares_of_an_array_are_joined_to_what_one_process_writes(cqa, workplace, tiny_model):
+@pytest.fixture
+def few_items(benchmark, monkeypatch) -> None:
+    """Twelve items where the benchmark has 192: each scoring reads all to set its thresholds."""
+    monkeypatch.setattr("cqa.paths.BENCHMARK_ITEMS", str(benchmark))
+    monkeypatch.setattr("cqa.score.BENCHMARK_ITEMS", str(benchmark))
+
+
+def test_shares_of_an_array_are_joined_to_what_one_process_writes(
+    cqa, workplace, tiny_model, few_items
+):
     rows = [row | {"id": f"{row['id']}-{copy}"} for copy in range(4) for row in items()]
     kept = ("id", "context", "brief", "text", "foil", "work", "group")
     write_rows(workplace / "many.jsonl", [{k: row[k] for k in kept} for row in rows])
@@ -54,6 +65,70 @@ def test_shares_of_an_array_are_joined_to_what_one_process_writes(cqa, workplace
     assert cqa(*asked, "--shard", "1/2").exit_code == 0  # what is joined is not begun again
     assert not (begun / "blocks").exists()
     assert cqa(*asked, "--shard", "1/2", "--out", "a.csv").exit_code == 2
+
+
+class Typed:
+    """A place whose jobs are typed here, one after the other; those in `fails` end in a message."""
+
+    def __init__(self, cqa, folder: Path, fails=()):
+        self._cqa, self._folder, self._fails = cqa, folder, fails
+        self.logs, self.did = {}, []
+
+    def over(self, parts, then=None):
+        for part in parts:
+            self.did.append(part.label)
+            self.logs[part.label] = self._folder / f"{part.label}.err"
+            (command,) = self.request.work(part, part.steps, 1).commands()
+            assert command[:3] == [sys.executable, "-m", "cqa"]
+            if part.label in self._fails:
+                said = "cqa: the disk is full\n  next: make room\ncqa: stopped; the same command"
+                self.logs[part.label].write_text(said)
+            else:
+                done = self._cqa(*command[3:])
+                assert done.exit_code == 0, done.stderr
+            yield part
+
+
+def test_shares_that_are_jobs_are_joined_and_one_that_fails_is_done_by_the_same_command(
+    cqa, workplace, tiny_model, few_items, monkeypatch
+):
+    kept = ("context", "brief", "text", "work", "group")
+    rows = [
+        {k: row[k] for k in kept} | {"id": f"{row['id']}-{n}"} for n in range(3) for row in items()
+    ]
+    write_rows(workplace / "-many.jsonl", rows)  # 36 rows: two blocks
+    asked = ["score", "--judge", str(tiny_model), "--mismatched", "1", "--noise-floor"]
+    jobs = ["--on", "local", "--shards", "3", "--workers", "2", "--", "-many.jsonl"]
+    typed = Typed(cqa, workplace, fails=["share-2-of-3"])
+
+    def place(on, request):
+        assert (on, request.at_once) == ("local", 2)
+        typed.request = request
+        return typed
+
+    monkeypatch.setattr(carry, "place", place)
+    broken = cqa(*asked, *jobs)
+    assert broken.exit_code == 1
+    assert f"share-2-of-3: the disk is full; see {workplace}/share-2-of-3.err" in broken.stderr
+    assert typed.did == ["share-1-of-3", "share-2-of-3"]  # the third has no block; nothing to join
+    (run,) = (workplace / "runs").glob("score-*")
+    assert [file.name for file in (run / "blocks").glob("*.jsonl")] == ["000000.jsonl"]
+
+    typed._fails, typed.did = (), []
+    done = cqa(*asked, *jobs)
+    assert done.exit_code == 0, done.stderr
+    assert typed.did == ["share-2-of-3", "join"]
+    facts = json.loads((run / "run.json").read_text())["headline"]
+    assert facts["blocks_found"] == 2
+    assert facts["noise_floor"]["texts"] == 24
+    one = run.rename(workplace / "joined")
+    assert cqa(*asked, "--", "-many.jsonl").exit_code == 0
+    for name in ("scores.jsonl", "traces.parquet", "scores.parquet"):
+        assert (run / name).read_bytes() == (one / name).read_bytes(), name
+    assert len(read_rows(run / "scores.jsonl")) == 36
+    typed.did = []
+    assert cqa(*asked, *jobs).exit_code == 0
+    assert typed.did == []
 
 
 def test_the_launcher_starts_as_many_processes_as_it_is_asked_for(tmp_path):

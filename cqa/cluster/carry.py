@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cqa.cluster.chains import Chain, chains
 from cqa.cluster.places import Local, Place, Request, Slurm
+from cqa.errors import UsageRefused
 from cqa.files import read_json
 from cqa.progress import say
 from cqa.study.schedule import Outcome
@@ -24,6 +26,11 @@ _SETTLE_SECONDS = 30.0
 def place(on: str, request: Request) -> Place:
     """The place of a name: slurm or local."""
     if on == "slurm":
+        if shutil.which("sbatch") is None:
+            raise UsageRefused(
+                "--on slurm: there is no sbatch here",
+                next_step="type it on a machine of the cluster, or say --on local",
+            )
         return Slurm(request)
     import torch
 

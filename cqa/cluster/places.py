@@ -220,7 +220,8 @@ class Slurm:
                 jobs = [executor.submit(work) for work in works]
         except (subprocess.CalledProcessError, submitit.core.utils.UncompletedJobError) as error:
             raise CqaError(
-                f"sbatch refused the jobs: {error}", next_step="mend --sbatch and run again"
+                f"sbatch refused the jobs: {error}",
+                next_step="change the option that it names and run again",
             ) from error
         return [job.job_id for job in jobs]
 

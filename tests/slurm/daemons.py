@@ -80,7 +80,11 @@ def slurm(folder: Path) -> Iterator[None]:
                 daemons.append(subprocess.Popen(words, stdout=log, stderr=log))
             time.sleep(1.0)
         _wait_for_nodes(folder)
-        yield
+        try:
+            yield
+        finally:
+            # What a failed test has left: slurmd ends without its jobs.
+            subprocess.run(["scancel", "--signal=KILL", "--full", "--user", "root"], check=False)
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()

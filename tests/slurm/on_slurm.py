@@ -24,7 +24,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 import daemons
 import paper_work
 
-pytestmark = pytest.mark.skipif(daemons.absent() is not None, reason=str(daemons.absent()))
+BEGUN: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def no_command_outlives_its_test():
+    """One that waits for jobs would ask a Slurm that is gone for ever."""
+    yield
+    while BEGUN:
+        BEGUN.pop().kill()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +59,8 @@ def plain(place) -> Path:
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
+    if missing := daemons.absent():
+        pytest.fail(missing)
     with daemons.slurm(tmp_path_factory.mktemp("slurm")):
         yield
 
@@ -60,7 +70,8 @@ def cqa(place: Path, runs: str, *words: str) -> tuple[subprocess.Popen, Path]:
     environment = os.environ | {"CQA_RUNS": str(place / runs), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(REPOSITORY)
     command = [sys.executable, "-m", "cqa", *words]
-    return subprocess.Popen(command, cwd=place, env=environment), place / runs
+    BEGUN.append(subprocess.Popen(command, cwd=place, env=environment))
+    return BEGUN[-1], place / runs
 
 
 def finished(begun: tuple[subprocess.Popen, Path], code: int = 0) -> Path:
