@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CQA_RUNS"] = folder
         items = many(asked.items)
-        report._texts_of = lambda scored: {text.id: text for text in as_texts(items)}
+        report.texts_of = lambda scored: {text.id: text for text in as_texts(items)}
         base = scoring(Path(folder), items, "base", [])
         tuned = scoring(Path(folder), items, "tuned", ["train-pattern"])
         began, cpu = time.perf_counter(), time.process_time()
