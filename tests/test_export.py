@@ -35,7 +35,7 @@ def test_a_training_leaves_every_epoch_its_side_effects_and_where_its_settings_c
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from cqa import lm, model_ref
-    from cqa.runs import runs_root
+    from cqa.paths import runs_root
     from cqa.training import side_effects
 
     run = runs_root() / trained["id"]

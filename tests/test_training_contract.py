@@ -226,7 +226,7 @@ def test_the_result_is_the_epoch_that_gains_most_on_the_development_side(pair):
 
 
 def test_a_budget_that_cannot_hold_one_step_is_refused_from_the_estimate(words, cqa):
-    from cqa.runs import runs_root
+    from cqa.paths import runs_root
 
     refused = cqa(*words, "--budget", "0.00001gpu-seconds")
     assert refused.exit_code == 4
@@ -237,7 +237,7 @@ def test_a_budget_that_cannot_hold_one_step_is_refused_from_the_estimate(words, 
 
 
 def test_a_budget_that_one_step_outran_is_refused_after_it_was_measured(words, cqa, monkeypatch):
-    from cqa.runs import runs_root
+    from cqa.paths import runs_root
     from cqa.training import keeper, sft
 
     clock = SimpleNamespace(late=0.0)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cqa import runs
+from cqa.runs import clock
 
 _ALWAYS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -78,5 +79,5 @@ def clock_back(days: int = 1) -> None:
     """The clock of this process goes so many days after the true one."""
     late = timedelta(days=days)
     true = time.time
-    runs.now = lambda: (datetime.now(UTC) - late).isoformat(timespec="milliseconds")
+    clock.now = runs.now = lambda: (datetime.now(UTC) - late).isoformat(timespec="milliseconds")
     time.time = lambda: true() - late.total_seconds()
