@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from conftest import REPOSITORY, experiment
 
 from cqa import runs
@@ -61,3 +65,58 @@ def test_two_commands_on_one_experiment_share_the_work(workplace, tiny_model, ba
         assert len(run.record["attempts"]) == 1, f"{run.id} was made twice"
     assert not any("failed" in one for one in said)
     assert lock.path_of("small", file, None).exists()
+
+
+ENDLESS = """
+import os, time
+from pathlib import Path
+from cqa.study.steps import Step
+from cqa.study.workers import Processes
+
+class Endless:
+    def do(self, step):
+        Path(f"{step.arm}.new").write_text(str(os.getpid()))
+        Path(f"{step.arm}.new").rename(f"{step.arm}.pid")
+        time.sleep(600)
+
+if __name__ == "__main__":
+    with Processes(2, Endless) as hands:
+        for arm in ("one", "two"):
+            hands.start(Step("train", arm))
+        hands.finished()
+"""
+
+
+def test_the_workers_of_a_command_that_was_killed_end_with_it(workplace):
+    (workplace / "endless.py").write_text(ENDLESS)
+    command = subprocess.Popen(
+        [sys.executable, "endless.py"], env=os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    )
+    workers = []
+    try:
+        for arm in ("one", "two"):
+            file = workplace / f"{arm}.pid"
+            _soon(file.exists)
+            workers.append(psutil.Process(int(file.read_text())))
+        command.kill()
+        command.wait()
+        _soon(lambda: all(map(_has_ended, workers)))
+    finally:
+        command.kill()
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+
+
+def _soon(holds) -> None:
+    end = time.monotonic() + 120  # a busy machine needs its time
+    while not holds():
+        assert time.monotonic() < end, "not in two minutes"
+        time.sleep(0.05)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE  # where nobody collects it
+    except psutil.NoSuchProcess:
+        return True

@@ -10,7 +10,7 @@ import click
 import pytest
 import typer.main
 from conftest import annotation, dialogue, experiment, items, write_rows
-from fuzzing import COUNTED, WORDS, cases, in_time
+from fuzzing import COUNTED, FULL, WORDS, cases, in_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -29,7 +29,7 @@ NAMES = """
 adapter batch items.jsonl outputs.jsonl ratings.csv small.toml locked a-folder a-file a-file/below
 score-x train-x new/out.csv new/out.jsonl a-folder.csv org/name org/name@../x 90s 5usd 300W base
 2usd/gpu-hour one/train */* verdict=improved change>x B=Anna,C=Bo epoch+3 development nf4 generic
-generation,dialogue float32
+generation,dialogue float32 1/3 slurm local sky partition=gpu
 """
 VALUES = (
     *NAMES.split(),
@@ -38,6 +38,12 @@ VALUES = (
     "x" * 5000,
     "epoch 3",
 )
+
+
+TERMINAL = {chr(n) for n in (*range(32), *range(0x7F, 0xA0))} - {"\t", "\n"}
+"""What a terminal obeys."""
+TYPED: set[tuple[str, str]] = set()
+"""Commands with the options that were given to them."""
 
 
 class Heavy(Exception):
@@ -63,6 +69,7 @@ def place(tmp_path_factory):
         patch.setattr("cqa.parallel.launch", heavy)
         patch.setattr("cqa.training.devices.launch", heavy)
         patch.setattr("cqa.study.workers.Processes.__enter__", heavy)
+        patch.setattr("cqa.cluster.carry.place", heavy)
         patch.setattr("cqa.train.plan", heavy)
         patch.setattr("cqa.audit.run", heavy)
         patch.setattr("cqa.doctor.examine", lambda: [])
@@ -103,6 +110,8 @@ def typed(words: list[str]) -> None:
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code in ENDS, (words, result.output)
+    if result.exit_code != 2:  # there the parser of the command line may repeat what was typed
+        assert not set(result.output) & TERMINAL, words
     if result.exit_code in (2, 3):
         assert result.stderr.strip(), words
         assert "Traceback" not in result.output
@@ -121,6 +130,7 @@ def lines(draw) -> list[str]:
     for parameter in PROGRAM.commands[name].params:
         if draw(st.integers(0, 3)) or "--help" in parameter.opts:
             continue
+        TYPED.add((name, parameter.name))
         if isinstance(parameter, click.Argument) or parameter.param_type_name == "argument":
             words.append(draw(st.sampled_from(VALUES)))
         elif getattr(parameter, "is_flag", False):
@@ -150,6 +160,13 @@ def test_any_line_is_carried_out_or_refused(words):
     typed(words)
 
 
+@pytest.mark.skipif(not FULL, reason="a sample; `make fuzz` types all")
+def test_every_option_of_every_command_was_typed():
+    assert {
+        (name, parameter.name) for name in COMMANDS for parameter in PROGRAM.commands[name].params
+    } <= TYPED
+
+
 @pytest.mark.parametrize("command", ["table", "ingest", "train"])
 def test_a_file_in_the_place_of_the_runs_directory_is_refused(monkeypatch, command):
     monkeypatch.setenv("CQA_RUNS", "a-file")
@@ -157,10 +174,6 @@ def test_a_file_in_the_place_of_the_runs_directory_is_refused(monkeypatch, comma
     assert result.exit_code == 3, result.output
     assert "a-file" in result.stderr
     assert "next: " in result.stderr
-
-
-TERMINAL = [chr(n) for n in (*range(32), *range(0x7F, 0xA0)) if chr(n) not in "\t\n"]
-"""What a terminal obeys."""
 
 
 def test_a_name_with_markup_and_control_characters_is_shown_as_it_is(monkeypatch, tmp_path):
@@ -174,7 +187,7 @@ def test_a_name_with_markup_and_control_characters_is_shown_as_it_is(monkeypatch
     assert shown.exit_code == 0, shown.output
     assert "[/red] :smile:" in shown.stdout
     assert table.read()["reason"][0].startswith("ValueError: [/red]")
-    assert not set(shown.output) & set(TERMINAL)
+    assert not set(shown.output) & TERMINAL
     refused = CliRunner().invoke(app, ["score", "a\x1b[31m[/b].jsonl"])
     assert "\x1b" not in refused.stderr
     assert "[/b].jsonl: no such file" in refused.stderr
