@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -124,6 +125,19 @@ def test_an_adapter_that_is_a_pickle_is_refused(folder, adapter, mark):
     (adapter / "adapter_model.bin").write_bytes(pickle.dumps(Trap(mark)))
     with pytest.raises(DataRefused, match="pickles are not loaded"):
         loaded(folder, adapter)
+    assert not mark.exists()
+
+
+def test_a_checkpoint_that_is_a_pickle_is_not_opened(workplace, mark):
+    from transformers import Trainer
+
+    for name in PICKLES:
+        (workplace / name).write_bytes(pickle.dumps(Trap(mark)))
+    one = SimpleNamespace(world_size=1, process_index=0, device="cpu")
+    plain = dict.fromkeys(["is_deepspeed_enabled", "is_fsdp_enabled", "is_fsdp_xla_v1_enabled"])
+    for load in (Trainer._load_rng_state, Trainer._load_optimizer_and_scheduler):
+        with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+            load(SimpleNamespace(args=one, **plain), str(workplace))
     assert not mark.exists()
 
 

@@ -26,8 +26,10 @@ cqa train --batch-size 4 --budget 6ktokens || [ $? -eq 4 ]
 printf '%s\n' '{"text": " He paid, and the goose came along.", "context": "A man bought a ferry.", "brief": {"intent": "Let the deal be odd."}}' > outputs.jsonl
 cqa score outputs.jsonl
 cqa score outputs.jsonl --adapter latest
-cqa run experiments/reproduce.toml --on sky > task.yaml
-test -s task.yaml
+for name in reproduce embedded controls duality data-size paper; do
+  cqa run "experiments/$name.toml" --on sky > task.yaml
+  test -s task.yaml
+done
 test -n "$(ls -d runs/train-*/adapter/adapter_model.safetensors)"
 test ! -e "$place/empty/cqa"
 case $(python -c 'import cqa; print(cqa.__file__)') in

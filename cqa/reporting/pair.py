@@ -45,7 +45,7 @@ def pair(base: str | None, tuned: str | None) -> tuple[Run, Run]:
             next_step="cqa score --benchmark",
         )
     for run in (before, after):
-        if run.record["stage"] != "score" or not run.done or "data" not in run.record["inputs"]:
+        if not _is_scoring(run):
             raise UsageRefused(
                 f"{run.id}: not a finished scoring", next_step="see `cqa table` for the scorings"
             )
@@ -62,6 +62,13 @@ def pair(base: str | None, tuned: str | None) -> tuple[Run, Run]:
             next_step="score both models on the same file with the same settings",
         )
     return before, after
+
+
+def _is_scoring(run: Run) -> bool:
+    """Finished, with the headline of a scoring; a record may come from anybody."""
+    headline = run.record.get("headline") or {}
+    whole = run.done and "data" in run.record["inputs"] and "groups" in headline
+    return run.record["stage"] == "score" and whole
 
 
 def is_tuned(run: Run) -> bool:
