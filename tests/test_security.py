@@ -132,12 +132,14 @@ def test_a_checkpoint_that_is_a_pickle_is_not_opened(workplace, mark):
     from transformers import Trainer
 
     for name in PICKLES:
-        (workplace / name).write_bytes(pickle.dumps(Trap(mark)))
-    one = SimpleNamespace(world_size=1, process_index=0, device="cpu")
-    plain = dict.fromkeys(["is_deepspeed_enabled", "is_fsdp_enabled", "is_fsdp_xla_v1_enabled"])
+        (workplace / name).write_bytes(pickle.dumps(Trap(mark), protocol=2))
+    trainer = SimpleNamespace(args=SimpleNamespace(world_size=1, process_index=0, device="cpu"))
+    for feature in ("is_deepspeed_enabled", "is_fsdp_enabled", "is_fsdp_xla_v1_enabled"):
+        setattr(trainer, feature, False)
+    trainer.optimizer = trainer.lr_scheduler = SimpleNamespace(load_state_dict=None)
     for load in (Trainer._load_rng_state, Trainer._load_optimizer_and_scheduler):
         with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-            load(SimpleNamespace(args=one, **plain), str(workplace))
+            load(trainer, str(workplace))
     assert not mark.exists()
 
 
