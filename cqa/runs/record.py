@@ -120,6 +120,8 @@ def _record(path: Path, record: Any) -> dict[str, Any]:
         wrong = ["attempts"]
     if not wrong and not all(_is_name(parent) for parent in record["parents"]):
         wrong = ["parents"]
+    if not wrong and not all(isinstance(one, str) for one in record["inputs"].values()):
+        wrong = ["inputs"]
     if wrong:
         raise DataRefused(
             f"{shown(path)}: no record of a run ({', '.join(wrong)})",

@@ -152,6 +152,7 @@ def lines(draw) -> list[str]:
 @example(["score", "outputs.jsonl", "--out", "a-folder.csv"])
 @example(["table", "--csv", "a-file/below"])
 @example(["report", "score-x", "score-x", "--margin", "nan"])
+@example(["report", "score-x", "score-x"])  # a scoring without results
 @example(["run", "small.toml", "--minutes", "nan"])
 @example(["train", "", "--json"])
 @example(["score", "\udcff.jsonl", "--json"])  # a name in another encoding
