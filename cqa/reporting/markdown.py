@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ _STYLE = ("texts of", "measure", "items (works)", "base", "tuned", "change [95 %
 def page(results: Mapping[str, Any]) -> str:
     """The whole report; `results` is what stands in report.json."""
     first = results["models"][0]
-    return "\n".join(
+    written = "\n".join(
         [
             f"**{results['sentence']}**",
             "",
@@ -79,6 +80,7 @@ def page(results: Mapping[str, Any]) -> str:
             "",
         ]
     )
+    return re.sub(r"\n{3,}", "\n\n", written)  # what is not there leaves no hole
 
 
 def _deviations(lock: Mapping[str, Any] | None) -> list[str]:
@@ -157,7 +159,8 @@ def _grounds(results: Mapping[str, Any]) -> list[str]:
         lines.append(f"- {model['model']}: {model['verdict']}; {model['difference_said']}.")
         for name, said in model["brackets_said"].items():
             lines.append(f"  - change of log2 p of the literary texts, {name}: {said}")
-        lines.append(f"  - {model['control_said']}; {noise(model['noise_floor'])}")
+        lines += [f"  - {model['control_said']}"] if model["control_said"] else []
+        lines.append(f"  - {noise(model['noise_floor'])}")
     for row in results["against"]:
         lines.append(f"- {row['model']}, {row['group']}: {_change(row)}, {_with_holm(row)}")
     return lines

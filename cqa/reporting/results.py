@@ -167,10 +167,10 @@ def _difference(comparison: Comparison) -> str:
     return f"literary − factual {sentence.said(found.interval)}{over}, {p_said(found.test.p)}"
 
 
-def _control(comparison: Comparison) -> str:
+def _control(comparison: Comparison) -> str | None:
     found = comparison.control
     if found is None:
-        return "no factual control"
+        return None
     within = "within" if found.holds else "not shown to be within"
     return (
         f"control {sentence.said(found.interval)}, {within} ±{found.margin:g} "

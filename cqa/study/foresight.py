@@ -77,6 +77,7 @@ class Foresight:
             more = "no more items are needed for that"
         else:
             more = f"{self.more_items} more literary items would bring it down to 20 %"
+        many = "" if self.seeds == 1 else "s"
         money = (
             f"{self.money:.2f} {self.currency}"
             if self.money is not None
@@ -93,7 +94,10 @@ class Foresight:
                 f"{said(self.seconds_left)} left, in one process",
             ),
             ("money", money),
-            ("literary items", f"{self.items} of {self.works} works, under {self.seeds} seeds"),
+            (
+                "literary items",
+                f"{self.items} of {self.works} works, under {self.seeds} seed{many}",
+            ),
             (
                 "spread",
                 f"{self.spread.work:.4f} bits per token between works; {self.kept:.0%} of them can "
