@@ -55,7 +55,7 @@ def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run
         why = "\n".join(f"  {step}: {reason}" for step, reason in missing.items())
         raise CqaError(
             f"{experiment.name}: there is no score of {main!r} and of the base to compare\n{why}",
-            next_step="the same command tries what failed again",
+            next_step="cqa run FILE does what is not done, and tries again what failed",
         )
     scored = [run for case in cases for run in case.tuned_scores]
     lost = len(experiment.seeds) - len(cases[0].seeds)
