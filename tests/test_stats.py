@@ -14,6 +14,7 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
 from cqa import stats
+from cqa.stats.interval import expanded
 
 # Darwin's maize, cross- minus self-fertilised, eighths of an inch; Fisher 1935, §17 and §21
 MAIZE = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -619,9 +620,12 @@ def test_from_five_seeds_on_the_difference_of_differences_speaks_of_new_seeds():
     assert found.seed_means == pytest.approx(by_seed)
     assert found.between_seed_sd == pytest.approx(by_seed.std(ddof=1))
     # the works hardly vary, so that this is scipy's interval of the five differences
-    oracle = scipy_stats.bootstrap([by_seed], np.mean, method="BCa", rng=np.random.default_rng(1))
+    level = 2 * scipy_stats.norm.cdf(scipy_stats.t.ppf(0.975, 4) * math.sqrt(5 / 4)) - 1
+    oracle = scipy_stats.bootstrap(
+        [by_seed], np.mean, method="BCa", confidence_level=level, rng=np.random.default_rng(1)
+    )
     low, high = oracle.confidence_interval
-    assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=0.05)
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high), abs=0.08)
     # what a seed does to both groups alike is no difference
     alike, none = difference(a + own, b + own).interval, difference(a, b).interval
     assert (alike.low, alike.high) == pytest.approx((none.low, none.high))
@@ -887,23 +891,35 @@ def test_seeds_are_crossed_from_five_on():
     assert crossed.crossed
     assert crossed.interval.estimate == pytest.approx(base.mean())
     fixed = stats.bootstrap_interval(base, work, seed=0, resamples=2000)
-    # Variance of resampled seed means: population variance 2 / 5 seeds; that of works as in `fixed`
-    works_sd = (fixed.high - fixed.low) / (2 * 1.96)
-    expected = 2 * 1.96 * math.sqrt(works_sd**2 + 2 / 5)
-    assert crossed.interval.high - crossed.interval.low == pytest.approx(expected, rel=0.15)
-    # Seeds that agree add nothing
+    # as wide as Student's t says: the shifts have variance 2.5, their mean a fifth of it
+    of_seeds, of_works = 2.5 / 5, base.reshape(12, 2).mean(1).var(ddof=1) / 12
+    se = math.sqrt(of_seeds + of_works)
+    t = scipy_stats.t.ppf(0.975, se**4 / (of_seeds**2 / 4 + of_works**2 / 11))
+    assert crossed.interval.high - crossed.interval.low == pytest.approx(2 * t * se, rel=0.15)
+    # Seeds that agree add nothing: what is left is the expansion for 12 works
     same = stats.over_seeds(np.tile(base, (5, 1)), work, seed=0, resamples=2000)
-    assert same.interval.low == pytest.approx(fixed.low, abs=0.1)
+    wider = (same.interval.high - same.interval.low) / (fixed.high - fixed.low)
+    assert wider == pytest.approx(2.200985 * math.sqrt(12 / 11) / 1.959964, rel=0.1)
     assert same.between_seed_sd == pytest.approx(0)
 
 
-def test_five_seeds_that_differ_are_few_for_a_bootstrap_as_its_docstring_says():
+def test_the_interval_of_five_seeds_that_differ_covers():
     rng = np.random.default_rng(40)
     covered = 0
     for _ in range(150):
         table = rng.normal(0, 1, (1, 90)) + rng.normal(0, 1, (5, 1)) + rng.normal(0, 0.5, (5, 90))
-        covered += covers(stats.over_seeds(table, singles(range(90)), seed=rng, resamples=199))
-    assert covered / 150 == pytest.approx(0.86, abs=0.09)  # 3.2 standard errors
+        covered += covers(stats.over_seeds(table, singles(range(90)), seed=rng, resamples=999))
+    assert covered / 150 == pytest.approx(0.94, abs=0.055)  # without the expansion 0.86
+
+
+def test_a_bootstrap_is_expanded_to_the_width_of_students_t():
+    one = expanded(0.95, [0.7], [10])
+    assert scipy_stats.norm.ppf((1 + one) / 2) == pytest.approx(2.262157 * math.sqrt(10 / 9))
+    assert expanded(0.95, [0.7], [10**6]) == pytest.approx(0.95, abs=1e-5)
+    # Welch: two equal parts of 5 and 20 have 1 / (.25 / 4 + .25 / 19) degrees of freedom
+    two = scipy_stats.norm.ppf((1 + expanded(0.9, [1.0, 1.0], [5, 20])) / 2)
+    t = scipy_stats.t.ppf(0.95, 1 / (0.25 / 4 + 0.25 / 19))
+    assert two == pytest.approx(t * math.sqrt(2 / (4 / 5 + 19 / 20)))
 
 
 def covers(found, truth=0.0):

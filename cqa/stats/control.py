@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from cqa.stats.interval import Interval, Seed, bca
+from cqa.stats.interval import Interval, Seed, bca, expanded
 from cqa.stats.paired import Alternative, SignificanceTest, p_value
 from cqa.stats.seeds import SEEDS_FOR_CROSSING
 from cqa.stats.works import FloatArray, Works, by_work, no_spread, standard_error, too_few
@@ -131,11 +131,16 @@ def _difference_interval(
             of = drawn[0] if drawn else np.zeros((*in_a.shape[:-1], 1), dtype=int)
             return mean(a, sums[0], of, in_a) - mean(b, sums[1], of, in_b)
 
-        sizes = [*([seeds] if seeds > 1 else []), len(a), len(b)]
-        ends = bca(sizes, difference, level=level, resamples=resamples, seed=rng)
+        sizes, drawn_at = [len(a), len(b)], level
+        if seeds > 1:
+            means = sums[0].sum(-1) / a.items - sums[1].sum(-1) / b.items
+            variances = [np.var(means, ddof=1) / seeds, *(standard_error(x) ** 2 for x in (a, b))]
+            sizes = [seeds, *sizes]
+            drawn_at = expanded(level, variances, sizes)
+        ends = bca(sizes, difference, level=drawn_at, resamples=resamples, seed=rng)
         reason = None if ends else "the BCa correction is undefined for these data"
     low, high = ends or (None, None)
-    crossed = ", seeds crossed with works" if seeds > 1 else ""
+    crossed = ", seeds crossed with works, expanded" if seeds > 1 else ""
     method = f"BCa bootstrap by work within each group{crossed}, {resamples} resamples"
     works, items = len(a) + len(b), a.items + b.items
     return Interval(_difference(a, b), low, high, level, method, works, items, reason)
