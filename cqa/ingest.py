@@ -78,7 +78,7 @@ def run(
         label=given[0].resolve().name if given else "",
         config={"dev_share": DEV_SHARE},
         inputs={"data": _content_hash(rows.of), **inputs},
-        code=runs.code_hash("ingest.py", "leaks.py", "sources.py", "types.py"),
+        code=_code(),
     )
 
     def make() -> runs.Run:
@@ -123,6 +123,12 @@ def split_by_work(annotations: Sequence[Annotation]) -> dict[str, Literal["train
     dev = set(ordered[:held_back])
     works = sorted({annotation.work for annotation in annotations})
     return {work: "dev" if group[work] in dev else "train" for work in works}
+
+
+def _code() -> str:
+    package = Path(__file__).parent
+    modules = sorted(f"leaks/{path.name}" for path in (package / "leaks").glob("*.py"))
+    return runs.code_hash("ingest.py", *modules, "sources.py", "types.py")
 
 
 def _content_hash(read: Mapping[str, list[Read]]) -> str:
