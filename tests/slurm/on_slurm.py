@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ def cqa(place: Path, runs: str, *words: str) -> tuple[subprocess.Popen, Path]:
     environment = os.environ | {"CQA_RUNS": str(place / runs), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(REPOSITORY)
     command = [sys.executable, "-m", "cqa", *words]
-    BEGUN.append(subprocess.Popen(command, cwd=place, env=environment))
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also from a shell's background
+    BEGUN.append(subprocess.Popen(command, cwd=place, env=environment, preexec_fn=hears))
     return BEGUN[-1], place / runs
 
 
