@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -34,15 +35,15 @@ GRACE_SECONDS = 90
 """From the signal that a job's time is over to its end: a training step and a checkpoint."""
 
 
-class Job:
+class Job(ABC):
     """What submitit carries to where it runs; the kinds of it are dataclasses."""
 
     threads: int | None
     """Of each process; None as the scheduler gives them."""
 
+    @abstractmethod
     def commands(self) -> Iterator[list[str]]:
         """What is to be run, one after the other; each is made when those before it are done."""
-        raise NotImplementedError
 
     def __call__(self) -> None:
         """Run the commands. Raises where one failed, so that the job ends as failed."""
