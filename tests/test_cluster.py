@@ -14,9 +14,11 @@ import pytest
 import yaml
 from conftest import experiment
 
+from cqa import runs, train
+from cqa.cli import wiring
 from cqa.cluster import carry, chains, places, shares, sky, work
 from cqa.config import read_experiment
-from cqa.errors import UsageRefused
+from cqa.errors import EXIT_DONE, UsageRefused
 from cqa.study.steps import Step, steps_of
 
 
@@ -181,6 +183,24 @@ def test_a_job_that_is_preempted_lets_its_work_save_and_goes_on(workplace, monke
         time.sleep(0.1)
     assert file.read_text() == "saved, then done", job.stderr()
     job.result()  # raises where the job failed
+
+
+def test_the_other_processes_of_a_training_take_part_in_the_run_of_the_first(
+    workplace, tiny_model, batch, benchmark, monkeypatch
+):
+    file = experiment(workplace, tiny_model)
+    study = wiring.study(file)
+    (step,) = (step for step in study.steps if step.name == "annotations-s0/train")
+    assisted: list[tuple] = []
+    monkeypatch.setattr(train, "assist", lambda *given, **more: assisted.append((given, more)))
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert work.main(str(file), str(workplace / "told"), step.name) == EXIT_DONE
+    (((what, config, model, data), more),) = assisted
+    assert runs.directory(what, more["root"]) == runs.directory(study.spec(step), study.root)
+    assert config == study.experiment.train_config(study.arm(step.arm))
+    assert (model.sha256, data.run_id) == (study.model.sha256, study.data.run_id)
+    assert not (workplace / "told").exists()  # what failed is told by the first alone
 
 
 def _processes_of(job) -> list[psutil.Process]:

@@ -212,6 +212,7 @@ class Slurm:
             nodes=nodes,
             ntasks_per_node=1,
             signal_delay_s=GRACE_SECONDS,
+            srun_args=["--kill-on-bad-exit=1"],  # the other nodes would wait for it for ever
             array_parallelism=request.at_once or len(works),
             additional_parameters=more | request.sbatch,
         )

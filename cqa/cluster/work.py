@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
@@ -28,6 +29,9 @@ from cqa import quiet
 from cqa.errors import EXIT_DONE, EXIT_FAILURE, EXIT_STOPPED
 from cqa.files import read_json, write_json, write_text
 from cqa.training.devices import launcher, rank
+
+if TYPE_CHECKING:
+    from cqa.study.study import Study
 
 _POLL_SECONDS = 0.2
 _SECONDS_TO_MEET = 300.0
@@ -177,7 +181,7 @@ def main(file: str, failures: str, *names: str) -> int:
     return EXIT_FAILURE if set(names) & set(broken) else EXIT_DONE
 
 
-def _assist(study, names: Sequence[str]) -> None:
+def _assist(study: Study, names: Sequence[str]) -> None:
     """Take part in the training that the first process does."""
     from cqa import train
 

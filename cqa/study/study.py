@@ -105,13 +105,45 @@ class Study:
         if step not in self._done:
             if any(self.find(need) is None for need in step.needs):
                 return None
-            if run := runs.find(self._spec(step), self.root):
+            if run := runs.find(self.spec(step), self.root):
                 self._done[step] = self._used(run)
         return self._done.get(step)
 
+    def spec(self, step: Step) -> runs.Spec:
+        """What decides the result of a step; what it needs is done."""
+        experiment = self.experiment
+        if step.kind == "train":
+            config = experiment.train_config(self.arm(step.arm))
+            return train.spec(
+                config, self.model, self.ingested,
+                seed=step.seed, budget=experiment.budget, label=step.label,
+            )  # fmt: skip
+        if step.kind in ("score-texts", "score-own"):
+            written, subject = self._done[step.needs[-1]], self._subject(step)
+            fixed = step.kind == "score-texts"
+            read = [written] if fixed else [self._done[need] for need in step.needs]
+            return score.spec(
+                self._text_score_config, subject.model, subject.adapter_sha256,
+                data=written.record["outputs"]["texts.jsonl"], pool=self.pool,
+                label=f"{'texts' if fixed else 'own'}-{step.label}",
+                parents=[run.id for run in read],
+            )  # fmt: skip
+        subject = self._subject(step)
+        parents = [self.ingested.id, *(self._done[need].id for need in step.needs)]
+        if step.kind == "generate":
+            return generate.spec(
+                experiment.generate, subject.model, subject.adapter_sha256, self.data.items,
+                seed=experiment.seeds[0], label=step.label, parents=parents,
+            )  # fmt: skip
+        return score.spec(
+            experiment.score, subject.model, subject.adapter_sha256,
+            data=self.items_sha256, pool=self.pool,
+            label=step.label, parents=parents,
+        )  # fmt: skip
+
     def is_elsewhere(self, step: Step) -> bool:
         """Whether a process is at work on a step; what it needs is done."""
-        return runs.is_held(runs.directory(self._spec(step), self.root))
+        return runs.is_held(runs.directory(self.spec(step), self.root))
 
     def do(self, step: Step) -> runs.Run:
         """The finished run of a step, made now or found; what it needs is made first."""
@@ -121,7 +153,7 @@ class Study:
             return run
         if step.kind != "train":
             _ = self.locked  # written before anything is scored
-        what = self._spec(step)
+        what = self.spec(step)
         with self._told(step) as tell:
             self._done[step] = self._used(self._make(step, what, tell))
         return self._done[step]
@@ -174,38 +206,6 @@ class Study:
             tuned_own_scores=tuple(of("score-own", seed) for seed in with_texts),
             on=self.experiment.analysis.on,
         )
-
-    def _spec(self, step: Step) -> runs.Spec:
-        """What decides the result of a step; what it needs is done."""
-        experiment = self.experiment
-        if step.kind == "train":
-            config = experiment.train_config(self.arm(step.arm))
-            return train.spec(
-                config, self.model, self.ingested,
-                seed=step.seed, budget=experiment.budget, label=step.label,
-            )  # fmt: skip
-        if step.kind in ("score-texts", "score-own"):
-            written, subject = self._done[step.needs[-1]], self._subject(step)
-            fixed = step.kind == "score-texts"
-            read = [written] if fixed else [self._done[need] for need in step.needs]
-            return score.spec(
-                self._text_score_config, subject.model, subject.adapter_sha256,
-                data=written.record["outputs"]["texts.jsonl"], pool=self.pool,
-                label=f"{'texts' if fixed else 'own'}-{step.label}",
-                parents=[run.id for run in read],
-            )  # fmt: skip
-        subject = self._subject(step)
-        parents = [self.ingested.id, *(self._done[need].id for need in step.needs)]
-        if step.kind == "generate":
-            return generate.spec(
-                experiment.generate, subject.model, subject.adapter_sha256, self.data.items,
-                seed=experiment.seeds[0], label=step.label, parents=parents,
-            )  # fmt: skip
-        return score.spec(
-            experiment.score, subject.model, subject.adapter_sha256,
-            data=self.items_sha256, pool=self.pool,
-            label=step.label, parents=parents,
-        )  # fmt: skip
 
     def _make(self, step: Step, what: runs.Spec, tell: Tell) -> runs.Run:
         experiment = self.experiment
