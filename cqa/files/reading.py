@@ -52,8 +52,9 @@ def read_rows(path: Path, kind: type[Row], *, unique: str | None = "id") -> list
 
 def iter_rows(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row | list[Problem]]]:
     """(line number from 1, row or the problems of that line), blank lines skipped."""
+    file = shown(path)
     for number, line in _lines(path):
-        where = f"{shown(path)}:{number}"
+        where = f"{file}:{number}"
         if len(line) > LARGEST_LINE:
             seen = f"more than {LARGEST_LINE / 1e6:.0f} MB in one line"
             yield number, [Problem(where, "", seen, "one row in a line")]
