@@ -157,7 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--scores", nargs=2, metavar=("BASE", "TUNED"))
-    parser.add_argument("--figure", type=Path, default=Path("null-calibration.svg"))
+    parser.add_argument(
+        "--figure", type=Path, default=Path(__file__).parent / "null-calibration.svg"
+    )
     asked = parser.parse_args()
     if asked.scores:
         null_of_a_study(*asked.scores, asked.repeats, asked.figure)
