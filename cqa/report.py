@@ -38,11 +38,8 @@ _CODE = (
     "writing.py",
     "overlap.py",
     "probes.py",
-    "templates/report.html",
-    "templates/report.css",
-    "templates/report.js",
 )
-_ROOMS = ("stats", "reporting")
+_ROOMS = ("stats", "reporting", "templates")
 
 
 def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run:
@@ -170,5 +167,5 @@ def _run(
 
 def _code() -> str:
     package = Path(__file__).parent
-    modules = sorted(path for room in _ROOMS for path in (package / room).glob("*.py"))
+    modules = sorted(path for room in _ROOMS for path in (package / room).glob("*.*"))
     return runs.code_hash(*_CODE, *(str(path.relative_to(package)) for path in modules))

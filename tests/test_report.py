@@ -10,13 +10,14 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 from conftest import annotation, dialogue, experiment, items, write_rows
 
 from cqa import report, stats, writing
 from cqa.errors import EXIT_GATE, UsageRefused
-from cqa.reporting import generated, latex, listing, svg
+from cqa.reporting import generated, latex, listing, sheets, svg
 from cqa.reporting import results as of_results
 from cqa.reporting.markdown import p_value
 from cqa.runs import Run
@@ -201,6 +202,77 @@ def test_the_policy_stops_what_escaping_would_let_through_and_tables_sort(report
     values = [float(cell) for cell in order if cell != "–"]
     assert len(values) == 12
     assert values == sorted(values)
+
+
+@pytest.fixture(scope="module")
+def in_sheets(reported, tmp_path_factory) -> Path:
+    """The same report where a sheet holds five items, copied to `out`."""
+    from typer.testing import CliRunner
+
+    from cqa.cli import app
+
+    place = tmp_path_factory.mktemp("sheets")
+    shutil.copytree(reported.parent.parent, place, dirs_exist_ok=True)
+    shutil.rmtree(place / "runs" / reported.name)
+    words = ["report", "--experiment", "small.toml", "--out", str(place / "out/Our study.html")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("CQA_RUNS", str(place / "runs"))
+        patch.setattr(sheets, "ITEMS", 5)
+        made = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    return Path(place / json.loads(made.stdout)["path"])
+
+
+def test_many_items_stand_on_sheets_and_every_link_between_them_leads_somewhere(
+    in_sheets, reported, page
+):
+    files = {path.name: path.read_text("utf-8") for path in in_sheets.glob("*.html")}
+    assert sorted(files) == ["report.html", *(f"sheet-{n}.html" for n in range(2, 6))]
+    assert {*json.loads((in_sheets / "run.json").read_text())["outputs"]} >= {*files}
+    found = {name: Tags(text) for name, text in files.items()}
+    ids = {name: [v for n, v in tags.attributes if n == "id"] for name, tags in found.items()}
+    on = {name: [one for one in own if one.startswith("item-")] for name, own in ids.items()}
+    assert [len(on[name]) for name in sorted(files)] == [5, 5, 2, 0, 0]
+    for name, tags in found.items():
+        links = [v for n, v in tags.attributes if n.endswith("href")]
+        assert links
+        for link in links:
+            file, _, anchor = link.partition("#")
+            if anchor:
+                assert anchor in ids[file or name], (name, link)
+            else:
+                assert (in_sheets / file).resolve().is_file(), (name, link)
+    dots = re.findall(r'href="((?:sheet-\d\.html)?#item-\d+)"', files["report.html"])
+    assert {link.rpartition("#")[2] for link in dots} == {f"item-{n}" for n in range(1, 13)}
+    for name, tags in found.items():  # nothing is left out, nothing runs
+        assert not {"img", "iframe", "object", "link", "base", "form"} & set(tags.names)
+        (policy,) = [v for n, v in tags.attributes if n == "content" and "-src" in str(v)]
+        assert "unsafe" not in policy
+        assert SECRET not in files[name]
+    whole = Tags(page)
+    for element in ("details", "dd", "h4"):
+        parts = sum(tags.names.count(element) for tags in found.values())
+        assert parts == whole.names.count(element), element
+
+
+def test_a_copied_report_takes_its_sheets_along(in_sheets):
+    out = in_sheets.parent.parent / "out"
+    copied = {path.name: Tags(path.read_text("utf-8")) for path in out.iterdir()}
+    assert set(copied) == {"Our study.html", *(f"Our study-sheet-{n}.html" for n in range(2, 6))}
+    for name, tags in copied.items():
+        links = [v for n, v in tags.attributes if n.endswith("href") and not v.startswith("../")]
+        led = {unquote(link.partition("#")[0]) or name for link in links}
+        assert led <= set(copied), name
+        assert len(led) >= 4
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+def test_a_link_to_an_item_of_another_sheet_opens_it_in_colour(in_sheets, tmp_path):
+    document, console = in_browser(in_sheets / "sheet-2.html", tmp_path, "#item-7")
+    assert "Refused" not in console
+    assert "Uncaught" not in console
+    opened = re.search(r'<details class="item" id="item-7" open="">(.*?)</details>', document, re.S)
+    assert {"u1", "d1"} & {value for _, value in Tags(opened[1]).attributes}
 
 
 def test_what_is_not_cleared_for_redistribution_is_shown_nowhere(reported, page):

@@ -177,7 +177,7 @@ def plane(items: Sequence[Row], thresholds: Mapping[str, float] | None) -> Figur
             axes.plot(*zip(*moves, strict=True), color=colour, lw=0.6, alpha=0.5)
             axes.scatter(*zip(*before, strict=True), s=14, fc="none", ec=colour, lw=0.7)
             dots = axes.scatter(*zip(*after, strict=True), s=14, color=colour, lw=0, label=group)
-            dots.set_urls([f"#{row['anchor']}" for row in rows])
+            dots.set_urls([row["link"] for row in rows])
         if thresholds:
             axes.axvline(thresholds["surprise"], color=_GREY, lw=0.8)
             axes.axhline(thresholds["residual"], color=_GREY, lw=0.8)

@@ -7,44 +7,58 @@ ever inside a script element, and a page whose script does not run still has eve
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cqa.reporting.items import Tokens
 
 HUNDREDTHS = 100
 MODELS = 3
-"""Base, the main model and one more: what a page of 200 items can carry in a megabyte."""
+"""Base, the main model and one more: what a sheet can carry in a few megabytes."""
 
 ByItem = Mapping[str, Mapping[str, Tokens]]
 
 
-def data(items: Sequence[Mapping[str, Any]], models: Sequence[ByItem]) -> str:
-    """JSON: `{"items": {anchor: {side: [starts, [none, full] of each model]}}, "top": [...]}`.
+def of(
+    items: Sequence[Mapping[str, Any]], models: Sequence[ByItem]
+) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+    """What gives, for some of the items, `{"items": {anchor: {side: [starts, [none, full] of each
+    model]}}, "top": [...]}` as JSON.
 
     Numbers are hundredths of a bit. `top` is the 98th percentile of |surprise|, |gain| and
-    |change|, where the colours are full. Items whose words are not shown have no numbers either.
+    |change| over all items, where the colours are full. Items whose words are not shown have no
+    numbers either.
     """
-    found: dict[str, dict[str, list[Any]]] = {}
     sizes: list[list[int]] = [[], [], []]
     for row in items:
-        if row["text"] is None:
-            continue
-        for side in ("text", "foil"):
-            seen = [model.get(row["id"], {}).get(side) for model in models]
-            if seen[0] is None or seen[0].full is None:
-                continue
-            values = [
-                [_whole(one.none), _whole(one.full)]
-                if one is not None and one.full is not None and one.start == seen[0].start
-                else None
-                for one in seen
-            ]
+        for _, values in _sides(row, models).values():
             _measure(sizes, values)
-            found.setdefault(row["anchor"], {})[side] = [list(seen[0].start), values]
-    top = [sorted(size)[int(0.98 * (len(size) - 1))] if size else 1 for size in sizes]
-    written = json.dumps({"items": found, "top": [max(1, t) for t in top]}, separators=(",", ":"))
-    return written.replace("<", "\\u003c")  # an anchor has none; a script element must not end here
+    top = [max(1, sorted(size)[int(0.98 * (len(size) - 1))]) if size else 1 for size in sizes]
+
+    def written(some: Sequence[Mapping[str, Any]]) -> str:
+        found = {row["anchor"]: sides for row in some if (sides := _sides(row, models))}
+        text = json.dumps({"items": found, "top": top}, separators=(",", ":"))
+        return text.replace(
+            "<", "\\u003c"
+        )  # an anchor has none; a script element must not end here
+
+    return written
+
+
+def _sides(row: Mapping[str, Any], models: Sequence[ByItem]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for side in ("text", "foil") if row["text"] is not None else ():
+        seen = [model.get(row["id"], {}).get(side) for model in models]
+        if seen[0] is None or seen[0].full is None:
+            continue
+        values = [
+            [_whole(one.none), _whole(one.full)]
+            if one is not None and one.full is not None and one.start == seen[0].start
+            else None
+            for one in seen
+        ]
+        found[side] = [list(seen[0].start), values]
+    return found
 
 
 def _whole(bits: Sequence[float]) -> list[int]:

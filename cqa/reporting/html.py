@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens from disk without network. Every text is escaped.
+"""The report as HTML that opens from disk without network. Every text is escaped.
 
 The page's policy allows the one style sheet and the one script that stand in it, by their hashes,
 and nothing else: no network, no images, no style attributes, no other script.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from cqa import __version__, render
 from cqa.reporting.markdown import noise, number, p_said, p_value
+from cqa.reporting.sheets import Sheet
 from cqa.types import PARTS, Text
 from cqa.writing import MEASURES
 
@@ -34,37 +35,40 @@ them, one for one, so that places counted in the text stay right."""
 _CONTROLS |= dict.fromkeys(range(0xD800, 0xE000), 0xFFFD)
 
 
-def page(
+def pages(
     results: Mapping[str, Any],
     *,
     figures: Mapping[str, Any],
-    items: Sequence[Mapping[str, Any]],
-    heat: str,
+    sheets: Sequence[Sheet],
+    heat: Callable[[Sequence[Mapping[str, Any]]], str],
     models: Sequence[str],
-    written: Sequence[Mapping[str, Any]],
-) -> str:
-    """The whole page.
+) -> Iterator[tuple[str, str]]:
+    """(file, page) of the report with the first of the sheets, then of every other.
 
     The only markup that is not escaped is what was made here: `figures` (name -> an <svg> element,
-    and `curves`, a list of such with what they say), `heat` (JSON of numbers), the style sheet and
-    the script. `models` names the columns of `heat`; `written` has, for each brief, what the models
-    wrote for it.
+    and `curves`, a list of such with what they say), `heat` (of some items, JSON of numbers), the
+    style sheet and the script. `models` names the columns of `heat`.
     """
     style, script = (_source(name) for name in ("report.css", "report.js"))
-    return _ENVIRONMENT.get_template("report.html").render(
-        results=results,
-        figures=figures,
-        items=items,
-        heat=Markup(heat),  # nosec B704 - numbers
-        models=models,
-        written=written,
-        measures=MEASURES,
-        parts=PARTS,
-        style=Markup(style),  # nosec B704 - ours
-        script=Markup(script),  # nosec B704 - ours
-        policy=_policy(style, script),
-        version=__version__,
-    )
+    for sheet in sheets:
+        template = "report.html" if sheet.number == 1 else "sheet.html"
+        yield (
+            sheet.file,
+            _ENVIRONMENT.get_template(template).render(
+                results=results,
+                figures=figures,
+                sheet=sheet,
+                sheets=sheets,
+                heat=Markup(heat(sheet.items)),  # nosec B704 - numbers
+                models=models,
+                measures=MEASURES,
+                parts=PARTS,
+                style=Markup(style),  # nosec B704 - ours
+                script=Markup(script),  # nosec B704 - ours
+                policy=_policy(style, script),
+                version=__version__,
+            ),
+        )
 
 
 def visible(text: str) -> Markup:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cqa.conditions import FOIL_FULL, FOIL_NONE, NONE
 from cqa.files import sha256_of_value
+from cqa.reporting.sheets import link
 from cqa.types import Score, Text
 
 SHOWN = (
@@ -83,6 +84,7 @@ def rows(base: Side, main: Side, texts: Mapping[str, Text]) -> list[dict[str, An
     made.sort(key=lambda row: (-_or_least(row["values"][SHOWN[0]][2]), row["id"]))
     for number, row in enumerate(made, start=1):
         row["anchor"] = f"item-{number}"
+        row["link"] = link(row["anchor"], number)
     return made
 
 
@@ -129,7 +131,7 @@ def plane(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return points
 
 
-_OF_A_POINT = ("id", "group", "anchor")
+_OF_A_POINT = ("id", "group", "link")
 
 
 def change(one: float | None, two: float | None) -> float | None:

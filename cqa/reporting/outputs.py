@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from cqa.files import sha256_of, whole, write_csv, write_json, write_text
-from cqa.reporting import figures, harness, heat, html, items, latex, markdown, svg
+from cqa.reporting import figures, harness, heat, html, items, latex, markdown, sheets, svg
 from cqa.reporting.items import Side, Tokens
 from cqa.types import Text
 
@@ -62,15 +62,14 @@ def write(
             inline["curves"].append({"svg": Markup(markup), "said": said})  # nosec B704
         else:
             inline[name] = Markup(markup)  # nosec B704 - of svg.py
-    page = html.page(
+    for name, page in html.pages(
         results,
         figures=inline,
-        items=listed,
-        heat=heat.data(listed, tokens),
+        sheets=sheets.sheets(listed, written),
+        heat=heat.of(listed, tokens),
         models=[side.label for side in sides[: len(tokens)]],
-        written=written,
-    )
-    write_text(folder / "report.html", page)
+    ):
+        write_text(folder / name, page)
     made = sorted(path for path in folder.rglob("*") if path.suffix in _KINDS)
     return {str(path.relative_to(folder)): sha256_of(path) for path in made if _ours(path)}
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cqa.files import copy, read_json, write_csv
+from cqa.files import read_json, write_csv
 from cqa.paths import shown
 from cqa.progress import say
 from cqa.reporting.listing import COLUMNS
 from cqa.reporting.markdown import number, p_value
+from cqa.reporting.sheets import copy_to
 from cqa.show.plain import as_json_object, print_line, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def report(run: Run, out: Path | None, as_json: bool) -> None:
     """The sentence, the table of the primary quantity, where the whole report is."""
     results = read_json(run.file("report.json"))
     if out:
-        copy(run.file("report.html"), out)
+        copy_to(run.path, out)
     if as_json:
         as_json_object({**results, "path": str(run.path)})
         return

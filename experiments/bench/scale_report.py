@@ -52,6 +52,8 @@ def main() -> None:
             "seconds to make": round(seconds, 1),
             "processor seconds": round(cpu, 1),
             "peak MB": round(peak),
+            "sheets": len(pages := sorted(made.path.glob("*.html"))),
+            "MB of all": round(sum(one.stat().st_size for one in pages) / 1e6, 1),
             "report.html MB": round(page.stat().st_size / 1e6, 1),
         }
         told |= opened(page, asked.chromium)
