@@ -246,12 +246,19 @@ def _join(parts: Sequence[Path], target: Path) -> None:
 
 
 def _join_traces(parts: Sequence[Path], target: Path) -> None:
-    """One file with a row group for each block."""
+    """One file, in row groups of whole blocks: the writer remembers each of them to the end."""
     with whole(target, mode="wb") as out, pq.ParquetWriter(out, _TRACE_SCHEMA) as writer:
+        group: list[pa.Table] = []
         for part in parts:
-            writer.write_table(pq.read_table(part, schema=_TRACE_SCHEMA))
+            group.append(pq.read_table(part, schema=_TRACE_SCHEMA))
+            if sum(table.nbytes for table in group) >= _ROW_GROUP_BYTES:
+                writer.write_table(pa.concat_tables(group))
+                group = []
+        if group:
+            writer.write_table(pa.concat_tables(group))
 
 
+_ROW_GROUP_BYTES = 16_000_000
 _TRACE_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
