@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,9 +104,14 @@ class TrainConfig(Frozen):
                 f"micro_batch_size {self.micro_batch_size}"
             )
         if self.method == "full" and self.dtype != "float32":
-            raise ValueError("full fine-tuning in float32: bf16 weights lose most small updates")
+            raise ValueError(
+                f"dtype 'float32' with method 'full' (bf16 weights lose most small updates), got "
+                f"{self.dtype!r}"
+            )
         if self.checkpoint.startswith("epoch ") and int(self.checkpoint[6:]) > self.epochs:
-            raise ValueError(f"checkpoint among the {self.epochs} epochs, got {self.checkpoint!r}")
+            raise ValueError(
+                f"a checkpoint among the epochs (epochs = {self.epochs}), got {self.checkpoint!r}"
+            )
         if self.checkpoint == "development" and self.split == "all":
             raise ValueError("split 'train' where a checkpoint is chosen on the development side")
         return self
@@ -214,10 +220,9 @@ class Experiment(Frozen):
         mine, locked = self.train.checkpoint, self.analysis.checkpoint
         if "checkpoint" in self.train.model_fields_set and mine != locked:
             raise ValueError(f"one checkpoint rule, got {mine!r} and {locked!r} under [analysis]")
-        TrainConfig.model_validate(self.train.model_dump() | {"checkpoint": locked})
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds that differ, got {_some(self.seeds)}")
-        scored = sum(1 + arm.curve * self.train_config(arm).epochs for arm in self.arms)
+        scored = sum(1 + arm.curve * (arm.epochs or self.train.epochs) for arm in self.arms)
         if scored * len(self.seeds) > MOST_STEPS:
             raise ValueError(f"at most {MOST_STEPS} scorings, got {scored * len(self.seeds)}")
         if self.budget is not None:
@@ -228,12 +233,32 @@ class Experiment(Frozen):
         return self
 
     def train_config(self, arm: ArmConfig) -> TrainConfig:
-        """The [train] section with what the arm changes."""
-        told = arm.model_dump(exclude={"name", "curve", "write"}, exclude_none=True)
+        """The [train] section with what the arm changes; ValidationError where they do not fit."""
         rule = {}
         if "checkpoint" in self.analysis.model_fields_set:
             rule = {"checkpoint": self.analysis.checkpoint}
-        return self.train.model_copy(update=told | rule)
+        given = self.train.model_dump(exclude_unset=True)
+        return TrainConfig.model_validate(given | _changes(arm) | rule)
+
+
+def _changes(arm: ArmConfig) -> dict[str, Any]:
+    """What an arm sets of the training."""
+    return arm.model_dump(exclude={"name", "curve", "write"}, exclude_none=True)
+
+
+def _unfit(experiment: Experiment, where: str) -> Iterator[Problem]:
+    """Arms whose settings do not fit those of [train] and [analysis]."""
+    for number, arm in enumerate(experiment.arms):
+        try:
+            experiment.train_config(arm)
+        except ValidationError as error:
+            told = [f"{name} = {value!r}" for name, value in _changes(arm).items()]
+            for problem in explain(error, TrainConfig, where):
+                yield replace(
+                    problem,
+                    field=f"arms[{number}] ({arm.name})",
+                    seen=", ".join(told) or "the settings of [train]",
+                )
 
 
 def _some(values: Sequence[Any]) -> str:
@@ -262,7 +287,10 @@ def read_experiment(path: Path) -> Experiment:
             [Problem(shown(path), "", str(error)[:300], "a TOML file")],
             next_step="mend it and run again",
         ) from error
-    return validated(Experiment, raw, shown(path))
+    found = validated(Experiment, raw, shown(path))
+    if unfit := list(_unfit(found, shown(path))):
+        raise DataRefused(unfit, next_step="mend the settings and run again")
+    return found
 
 
 def validated(kind: type[Frozen], raw: dict, where: str):

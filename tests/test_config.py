@@ -117,6 +117,36 @@ def test_settings_that_do_not_fit_together_are_refused(workplace, text, told):
     assert told in expected
 
 
+def test_every_arm_has_to_fit_the_rest_and_each_that_does_not_is_named(workplace):
+    arms = (
+        "[[arms]]\nname = 'whole'\nmethod = 'full'\n"
+        "[[arms]]\nname = 'short'\nepochs = 2\nforms = ['generation']\n"
+        "[[arms]]\nname = 'long'\nepochs = 7\n"
+    )
+    locked = WHOLE.replace("margin", "checkpoint = 'epoch 5'\nmargin")
+    text = locked.replace("[analysis]", arms + "[analysis]") + "[train]\ndtype = 'bfloat16'\n"
+    assert refused(workplace, text) == [
+        (
+            "arms[1] (whole)",
+            "method = 'full'",
+            "dtype 'float32' with method 'full' (bf16 weights lose most small updates), got "
+            "'bfloat16'",
+        ),
+        (
+            "arms[2] (short)",
+            "forms = ('generation',), epochs = 2",
+            "a checkpoint among the epochs (epochs = 2), got 'epoch 5'",
+        ),
+    ]
+    assert refused(workplace, locked + "[train]\nepochs = 4\n") == [
+        (
+            "arms[0] (annotations)",
+            "the settings of [train]",
+            "a checkpoint among the epochs (epochs = 4), got 'epoch 5'",
+        )
+    ]
+
+
 @pytest.mark.parametrize("seed", ["-1", "4294967296", "1.5"])
 def test_a_seed_that_some_generator_cannot_take_is_refused(workplace, seed):
     # numpy takes 0 to 2^32 − 1 = 4294967295; what it refuses must not be found out in training

@@ -11,7 +11,7 @@ from test_sft import job, weights
 
 from cqa import model_ref
 from cqa.config import TrainConfig, read_experiment
-from cqa.errors import DataRefused
+from cqa.errors import BudgetTooSmall, DataRefused
 from cqa.examples import Tokens
 from cqa.types import Annotation
 
@@ -289,6 +289,32 @@ def test_four_bits_are_refused_with_the_reason_where_they_cannot_be(cqa, monkeyp
         refused = cqa("train", "--qlora")
         assert refused.exit_code == 2
         assert reason in refused.stderr
+
+
+def test_a_training_in_four_bits_is_planned_at_the_speed_of_its_products(
+    tiny_model, rows, tmp_path, monkeypatch
+):
+    import torch
+
+    from cqa.training import budget, estimate, probe, size
+
+    timed = []
+
+    def matmul(dtype: str = "float32", seconds: float = 0.15) -> float:
+        timed.append(getattr(torch, dtype))  # torch has no nf4
+        return 1e9
+
+    monkeypatch.setattr(probe, "matmul_flop_per_second", matmul)
+    monkeypatch.setattr(probe, "_MOST_PARAMETERS", {"cpu": 0, "cuda": 0})
+    config = quick(dtype="nf4")
+    model, learn = (work := job(tiny_model, rows, tmp_path, config=config)).model, work.train
+    counted = size.of(model, config)
+    estimate.refuse_hopeless(budget.parse("2gpu-hours"), counted, config, learn, 1)
+    with pytest.raises(BudgetTooSmall, match="does not hold one step"):
+        estimate.refuse_hopeless(budget.parse("0.001gpu-seconds"), counted, config, learn, 1)
+    planned = estimate.estimate(model, config, learn, root=tmp_path)
+    assert planned.time_basis.startswith("matrix products timed now (1e+09 FLOP/s)")
+    assert timed == [torch.bfloat16] * 3
 
 
 def test_an_adapter_of_a_four_bit_base_is_not_scored_on_another(tiny_model, rows, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -62,6 +63,25 @@ def test_few_texts_or_works_have_a_reason_and_no_interval():
     assert two.reason == "2 works; at least 3 are needed"
     flat = stats.rank_correlation(range(6), [1] * 6, list("abcdef"), seed=0)
     assert (flat.estimate, flat.reason) == (None, "one of the two has no spread")
+
+
+def test_resamples_without_spread_are_left_out_and_counted():
+    # one text differs: a resample of 6 works leaves it out with probability (5/6)^6 = .335
+    found = stats.rank_correlation([0, 0, 0, 0, 0, 1], range(6), list("abcdef"), seed=0)
+    left_out = int(re.search(r", (\d+) of them left out for want of spread$", found.method)[1])
+    assert left_out / 999 == pytest.approx(0.335, abs=0.045)  # three standard errors
+    assert -1 <= found.low <= found.estimate <= found.high <= 1
+
+
+def test_without_one_resample_with_spread_there_is_a_reason_and_no_interval():
+    # 9 coefficients fit any resample of 10 texts with one of them twice: 10!/10^10 have none
+    rng = np.random.default_rng(5)
+    x, y, z = rng.normal(size=10), rng.normal(size=10), rng.normal(size=(10, 8))
+    found = stats.rank_correlation(x, y, list("abcdefghij"), covariates=z, seed=0, resamples=99)
+    assert abs(found.estimate) == pytest.approx(1)
+    assert (found.low, found.high) == (None, None)
+    assert found.reason == "no resample has spread on both sides"
+    assert found.method.endswith("99 of them left out for want of spread")
 
 
 SHROUT_AND_FLEISS = [

@@ -45,7 +45,8 @@ def rank_correlation(
     """Spearman's rho with a percentile bootstrap interval, whole works drawn with replacement.
 
     Texts of one work (one prompt, one plot) are not independent; resampling texts would make the
-    interval too short. A resample without spread on one side is drawn again from the rest.
+    interval too short. A resample without spread on one side has no rho: it is left out, and
+    `method` says how many were.
 
     Parameters
     ----------
@@ -75,6 +76,11 @@ def rank_correlation(
         at = np.concatenate([members[code] for code in chosen])
         drawn.append(spearman(first[at], second[at], None if other is None else other[at]))
     kept = np.array(drawn)[~np.isnan(drawn)]
+    if len(kept) < resamples:
+        method += f", {resamples - len(kept)} of them left out for want of spread"
+    if not len(kept):
+        reason = "no resample has spread on both sides"
+        return Interval(known, None, None, level, method, len(labels), len(first), reason)
     tail = (1 - level) / 2
     low, high = np.quantile(kept, [tail, 1 - tail])
     return Interval(known, float(low), float(high), level, method, len(labels), len(first))

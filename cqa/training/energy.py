@@ -48,7 +48,7 @@ def meter(uuids: list[str]) -> tuple[Meter | None, str]:
     try:
         import pynvml
     except ImportError:
-        return None, "nvidia-ml-py is not installed"
+        return None, "nvidia-ml-py is not installed (pip install 'cqa[energy]')"
     try:
         pynvml.nvmlInit()
         handles = [pynvml.nvmlDeviceGetHandleByUUID(one) for one in uuids]

