@@ -12,22 +12,22 @@ VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt $(PIP_ARGS)
 
-# Of 18,000 modules the tests import a part: those are compiled when they are first imported, and kept.
+# The environment is installed without bytecode; Python may write what the tests import.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help reproduce study accept test test-slurm test-wheel fuzz faults check docs bench
 
 help:
 	@echo "make reproduce   install, run the small study, show its results table"
-	@echo "make study       the embedded study in slices of MINUTES=55; repeat until it says that it is done"
+	@echo "make study       the embedded study in slices of MINUTES=55; repeat until it is done"
 	@echo "make test        install, run the tests"
 	@echo "make test-slurm  the study as jobs of a real Slurm on this machine (root, slurm-wlm, munge)"
 	@echo "make test-wheel  the wheel in a fresh environment and an empty directory"
-	@echo "make docs        write the pages of docs/ that come from the code"
+	@echo "make docs        write the pages of docs/ that are generated from the code"
 	@echo "make accept      write the small study's numbers to experiments/results/ and to its [expected]"
-	@echo "make fuzz        bad input: more than 10,000 cases, new ones each time (some ten minutes of one core)"
-	@echo "make faults      disturb every command some 330 times and count what survives (about an hour)"
-	@echo "make check       lint, bandit over our code, pip-audit over the packages that are pinned"
+	@echo "make fuzz        more than 10,000 cases of bad input, new ones each time (some ten minutes of one core)"
+	@echo "make faults      disturb the commands some 330 times in all, and count what survives (about an hour)"
+	@echo "make check       lint, bandit over our code, pip-audit over the pinned packages"
 	@echo "make bench       speed and memory of the scorer beside minicons and lm-eval (about an hour)"
 
 reproduce: $(VENV)/.installed
@@ -87,6 +87,6 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python experiments/bench/score.py --shape 150k
 	@$(BIN)/python experiments/bench/bf16.py
 
-# It goes on where it was stopped; MINUTES ends a slice.
+# Resumes where it was stopped; a slice ends after MINUTES.
 faults: $(VENV)/.installed-dev
 	@OMP_NUM_THREADS=1 $(BIN)/python experiments/faults/campaign.py --minutes $(MINUTES)

@@ -1,4 +1,4 @@
-"""Stage configs and experiment files: unknown keys refused, every problem reported at once."""
+"""Settings of the stages, and experiment files: unknown keys are refused, all problems reported."""
 
 from __future__ import annotations
 
@@ -49,27 +49,39 @@ Rate = Annotated[float, Field(gt=0)]
 
 
 class TrainConfig(Frozen):
-    """Settings of one fine-tuning. All of them are ours; the published settings are not known."""
+    """Settings of one fine-tuning. All defaults are ours; the published settings are not known."""
 
     method: Method = "lora"
+    """A LoRA, all weights, or a LoRA as it is before its first step, which must score as the base
+    does, to the last bit."""
     forms: Forms = ("generation", "appreciation")
+    """The training forms; each annotation gives an example of each."""
     pairing: Pairing = "true"
+    """`shuffled` is the placebo: each passage is paired with the brief of another work."""
     material: Material = "annotations"
+    """`annotations`, or a placebo; see Materials."""
     kinds: Kinds | None = None
-    """Only what the annotations say of these kinds; see `selection.of_kinds`."""
+    """Only the reasoning steps and the parts of the brief of these kinds. No annotation is dropped;
+    craft is no part of a brief, so craft alone leaves none."""
     rows: Positive | None = None
-    """Only so many annotations, always the same ones; see `selection.first`."""
+    """Only this many annotations, the same ones for every seed; a smaller number takes a subset of
+    a larger one."""
     split: Literal["train", "all"] = "train"
+    """`train` holds works back as a development side, `all` trains on every work."""
     epochs: Epochs = 5
     learning_rate: Rate = 2e-4
+    """The peak; it rises over the warm-up and then decays to 0."""
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     batch_size: Positive = 8
+    """Rows per optimiser step."""
     micro_batch_size: Positive = 4
+    """Rows at once; a divisor of batch_size."""
     lora_rank: Annotated[int, Field(gt=0, le=65_536)] = 16
     lora_alpha: Rate = 32
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     dtype: Literal["float32", "bfloat16", "nf4"] = "float32"
+    """Number format of the weights; nf4: 4 bits, computed in bfloat16 (QLoRA)."""
     checkpoint: Checkpoint = "last epoch"
     """Which epoch is the result: the last, `epoch N`, or the one with the largest specific gain on
     the passages of the development side. Fixed before the training."""
@@ -118,13 +130,17 @@ class TrainConfig(Frozen):
 
 
 class GenerateConfig(Frozen):
-    """How texts are drawn. The seed of each text comes from the run seed, the item and sample."""
+    """How texts are drawn. The seed of each text derives from the run's seed, item and sample."""
 
     samples: Annotated[int, Field(gt=0, le=10_000)] = 1
+    """Texts per item."""
     max_new_tokens: Positive = 64
+    """Most tokens of a text."""
     temperature: Rate = 1.0
     min_p: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Tokens less likely than this fraction of the likeliest are dropped."""
     batch_size: Positive = 16
+    """Texts written at once."""
     dtype: Dtype = "float32"
 
 
@@ -132,20 +148,23 @@ class ScoreConfig(Frozen):
     """How texts are scored."""
 
     mismatched: Annotated[int, Field(ge=1, le=15)] = 3
+    """Briefs of other works for each text."""
     dtype: Dtype = "float32"
     noise_floor: bool = False
+    """Whether a quarter of the texts is scored again in other batches, to measure the noise."""
 
 
 class StudyScoreConfig(ScoreConfig):
-    """How an experiment scores: with its noise, unless the file says otherwise."""
+    """How an experiment scores its texts."""
 
     noise_floor: bool = True
+    """Whether a quarter of the texts is scored again in other batches, to measure the noise."""
 
 
 class ArmConfig(Frozen):
-    """One condition of an experiment: what differs from the [train] section, and what is looked at.
+    """One condition of an experiment: what differs from [train], and what is measured.
 
-    What is None is as [train] says.
+    A key that is left out is as in [train].
     """
 
     name: Identifier
@@ -159,28 +178,30 @@ class ArmConfig(Frozen):
     curve: bool = False
     """Whether the benchmark is scored after every epoch, not only at the chosen checkpoint."""
     write: bool = True
-    """Whether texts are written with it, which the judge then scores."""
+    """Whether the trained model writes texts, which the judge then scores."""
 
 
 class AnalysisConfig(Frozen):
-    """Fixed before the first score; see lock.py."""
+    """How the question is answered. `cqa lock` fixes it before the first score."""
 
     primary: Literal["specific_gain_bits_per_token"] = "specific_gain_bits_per_token"
+    """The quantity that decides."""
     on: Literal["benchmark", "writing"] = "benchmark"
-    """What the primary quantity is taken of: the texts of the benchmark as the models see them, or
-    the texts that the models write, as the judge sees them."""
+    """What the primary quantity is measured on: the benchmark's texts, scored by each model, or the
+    texts that the models write, scored by the judge."""
     arm: Identifier
+    """The arm that answers the question."""
     margin: Rate
-    """Bits per token: a change smaller than this does not matter."""
+    """The smallest change that matters, in bits per token."""
     checkpoint: Checkpoint = "last epoch"
-    """That of every training of the experiment."""
+    """Which epoch of every training is the result; see [train]."""
     sidedness: Literal["two-sided"] = "two-sided"
     exclude: dict[Identifier, Prose] = Field(default_factory=dict)
-    """Items that are left out of the analysis, each with its reason."""
+    """Items left out of the analysis, by id, each with its reason."""
 
 
 class Expected(Frozen):
-    """One number of the last accepted run, and how far another machine may be from it."""
+    """One number of the last accepted run, and how far another run may be from it."""
 
     value: float | None
     tolerance: Annotated[float, Field(ge=0)]
@@ -192,18 +213,24 @@ class Experiment(Frozen):
     name: Identifier
     question: Prose
     model: Name = "embedded"
+    """The model that is trained: embedded, a local folder, or a Hub id `org/name@revision`."""
     judge: Name = "embedded"
+    """The model that scores the generated texts, untuned."""
     annotations: Name = FOUNDING_BATCH
+    """A batch folder."""
     items: Name = BENCHMARK_ITEMS
+    """The benchmark's items."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    """Every arm is trained once with each."""
     budget: str | None = None
-    """For each training of the experiment."""
+    """Ceiling of each training, such as "2gpu-hours"; none if left out."""
     arms: Annotated[tuple[ArmConfig, ...], Field(min_length=1, max_length=1000)]
     train: TrainConfig = TrainConfig()
     generate: GenerateConfig = GenerateConfig()
     score: StudyScoreConfig = StudyScoreConfig()
     analysis: AnalysisConfig
     expected: dict[str, Expected] = Field(default_factory=dict)
+    """The numbers that a run must repeat; `cqa run FILE --accept` renews them."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Experiment:

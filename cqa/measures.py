@@ -4,7 +4,7 @@ A trace holds, for each token of one text under one condition, the log-probabili
 the entropy of the distribution it was drawn from, both in nats as the model gives them. Everything
 reported is in bits; `bits` is the one place of conversion. A total carries the plain name of its
 quantity (`gain`, in bits); `gain_bits_per_token`, `_per_character` and `_per_byte` are the same sum
-over the text's own tokens, characters and UTF-8 bytes.
+over the text's own tokens, characters and UTF-8 bytes, unless its definition says otherwise.
 """
 
 from __future__ import annotations
@@ -333,9 +333,13 @@ DERIVED = {
     "residual": "Σ_t −log2 p(x_t|y,c,x_<t), in bits: what is left of the surprise with the brief.",
     "gain_share": "gain / surprise, without unit; null where there is no surprise.",
     "filler_gain": "The gain from a preface that says nothing about the text, in bits.",
-    "novel_gain": "The gain of those tokens whose word does not occur in the brief, in bits.",
-    "novel_specific_gain": "The specific gain of the same tokens, in bits.",
-    "contrast": "The gain of the text minus the gain of its foil from the same brief, in bits.",
+    "novel_gain": "The gain of those tokens whose word does not occur in the brief, in bits; "
+    "per token: over these novel tokens.",
+    "novel_specific_gain": "The specific gain of the same tokens, in bits; per token: over these "
+    "novel tokens.",
+    "contrast": "The gain of the text minus the gain of its foil from the same brief, in bits; per "
+    "token, character and byte: the text's gain over its own length minus the foil's gain over "
+    "its own.",
 } | {
     name: definition
     for part in PARTS

@@ -21,6 +21,22 @@ from cqa.cli import app
 from cqa.importers import FORMATS
 
 HERE = Path(__file__).parent
+TABLES = {
+    "Experiment": "The file itself",
+    "ArmConfig": "[[arms]]",
+    "TrainConfig": "[train]",
+    "GenerateConfig": "[generate]",
+    "StudyScoreConfig": "[score]",
+    "AnalysisConfig": "[analysis]",
+    "Expected": "[expected.NUMBER]",
+}
+"""Class in config.py -> its table in an experiment file."""
+PATTERNS = {
+    r"\S": "text",
+    r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$": "name: letters, digits and `. _ : / @ + -`",
+    r"^(last epoch|epoch [1-9][0-9]*|development)$": "`last epoch`, `epoch N`, `development`",
+}
+"""Pattern of a text -> the same in words."""
 _NOTE = "<!-- written by docs/generate.py: change the code, then `make docs` -->"
 
 
@@ -48,17 +64,8 @@ def commands() -> str:
 def experiments() -> str:
     """Every key of an experiment file, with what it may be and what it is otherwise."""
     lines = ["# Experiment files", "", _NOTE, "", inspect.cleandoc(config.__doc__ or "")]
-    tables = [
-        ("The file itself", config.Experiment),
-        ("[[arms]]", config.ArmConfig),
-        ("[train]", config.TrainConfig),
-        ("[generate]", config.GenerateConfig),
-        ("[score]", config.StudyScoreConfig),
-        ("[analysis]", config.AnalysisConfig),
-        ("[expected.NUMBER]", config.Expected),
-    ]
     told = _attribute_docs()
-    for title, model in tables:
+    for title, model in ((title, getattr(config, name)) for name, title in TABLES.items()):
         lines += ["", f"## {title}", "", inspect.cleandoc(model.__doc__ or ""), ""]
         lines += ["| key | value | default | |", "| --- | --- | --- | --- |"]
         schema = model.model_json_schema()
@@ -68,7 +75,7 @@ def experiments() -> str:
             about = next(
                 (told[c.__name__, key] for c in model.__mro__ if (c.__name__, key) in told), ""
             )
-            lines.append(_row(f"`{key}`", _kind(entry, schema), default, about))
+            lines.append(_row(f"`{key}`", _kind(entry), default, about))
     lines += ["", "## Materials", "", "What `material` may be besides `annotations`:", ""]
     for name, make in materials.MATERIALS.items():
         lines.append(f"- `{name}`: {inspect.cleandoc(make.__doc__ or '')}")
@@ -123,24 +130,31 @@ def _is_string(node: ast.stmt) -> bool:
     )
 
 
-def _kind(entry: dict[str, Any], whole: dict[str, Any]) -> str:
+def _kind(entry: dict[str, Any]) -> str:
+    """What a key may be, from its JSON schema; a limit that no one meets (2³¹) is left out."""
     if "$ref" in entry:
-        return f"see {entry['$ref'].rpartition('/')[2].removesuffix('Config').lower()}"
+        return f"see {TABLES[entry['$ref'].rpartition('/')[2]]}"
     if "anyOf" in entry:
-        return " or ".join(_kind(one, whole) for one in entry["anyOf"] if one != {"type": "null"})
+        return " or ".join(_kind(one) for one in entry["anyOf"] if one != {"type": "null"})
     if "enum" in entry:
         return ", ".join(_code(_json(one)) for one in entry["enum"])
     if "const" in entry:
         return _code(_json(entry["const"]))
-    if entry.get("type") == "array":
-        return f"a list of: {_kind(entry['items'], whole)}"
+    if entry["type"] == "array":
+        items = entry["items"]
+        return _kind(items) if "$ref" in items else f"a list of: {_kind(items)}"
+    if entry["type"] == "object":
+        of = entry.get("additionalProperties") or {}
+        return _kind(of) if "$ref" in of else "a table"
+    if entry["type"] == "string":
+        return PATTERNS[entry["pattern"]] if "pattern" in entry else "text"
     limits = {
         "minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"
     }  # fmt: skip
-    said = [f"{sign} {entry[name]:g}" for name, sign in limits.items() if name in entry]
-    if "pattern" in entry:
-        said.append(f"matching `{entry['pattern']}`")
-    return " ".join([{"object": "a table"}.get(entry["type"], entry["type"]), *said])
+    said = [
+        f"{sign} {entry[name]:,}" for name, sign in limits.items() if entry.get(name, 2**31) < 2**31
+    ]
+    return " ".join([entry["type"], " and ".join(said)]).strip()
 
 
 def _json(value: Any) -> str:

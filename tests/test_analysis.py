@@ -126,7 +126,17 @@ def test_a_control_that_moves_is_not_called_unmoved():
     found = compare(scores(0.0), scores(0.05, control=0.05))
     assert not found.control.holds
     assert not found.selective.holds
-    assert "not shown to be unmoved" in sentence.of(found, "nothing")
+    said = sentence.of(found, "nothing")
+    assert "control moved, +0.0498 (95 % interval +0.0469" in said
+    assert "unmoved" not in said
+
+
+def test_a_control_whose_interval_holds_0_and_reaches_over_the_margin_is_left_open():
+    found = compare(scores(0.0), scores(0.05, control=0.0), margin=0.0005)
+    assert not found.control.holds
+    said = sentence.of(found, "nothing")
+    assert "control moved" not in said
+    assert "not shown to be unmoved" in said
 
 
 def test_the_primary_stands_alone_and_everything_else_is_corrected():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 
+import cqa
 from cqa import measures
 
 _spec = importlib.util.spec_from_file_location("generate", REPOSITORY / "docs" / "generate.py")
@@ -26,3 +28,14 @@ def test_a_page_is_what_the_code_would_write(page):
     written = {path.name: text for path, text in generate.pages()}
     is_now = (REPOSITORY / "docs" / page).read_text("utf-8")
     assert is_now == written[page], f"docs/{page} is stale: make docs"
+
+
+def test_the_citation_is_of_this_version():
+    cited = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text("utf-8"))
+    assert str(cited["version"]) == cqa.__version__
+
+
+def test_no_page_shows_the_limits_of_a_machine_word_or_names_a_source_file():
+    page = generate.experiments()
+    for noise in ("e+09", "2,147,483,648", "lock.py", "selection.", "studyscore", "matching `"):
+        assert noise not in page, noise

@@ -49,6 +49,14 @@ def test_a_command_that_is_disturbed_goes_on_to_the_same_end(kitchen, fault, nam
     campaign.survive(kitchen, kitchen.command(name), disturb, random.Random(seed))
 
 
+def test_the_page_has_the_table_of_the_outcomes():
+    import campaign
+
+    folder = REPOSITORY / "experiments" / "faults"
+    made = campaign.table(campaign._read(folder / "outcomes.csv"))
+    assert made.strip() in (folder / "README.md").read_text("utf-8")
+
+
 def test_the_campaign_sees_what_does_not_survive(kitchen, monkeypatch):
     import campaign
 

@@ -383,13 +383,15 @@ def test_the_noise_of_both_scorings_counts_and_money_where_its_price_is_known():
     assert Case("a", run(1e-6), (run(2e-6), run(3e-6))).noise_floor == pytest.approx(4e-6)
     assert Case("a", run(), (run(2e-6),)).noise_floor == pytest.approx(4e-6)
     assert Case("a", run(), (run(),)).noise_floor is None
-    spent = {"device": "cpu", "device_seconds": 60.0, "tokens": 1000}
+    spent = {"device": "cpu, counted as one device", "device_seconds": 60.0, "tokens": 1000}
     paid = run(**spent, money=0.25, currency="usd")
     assert of_results._cost(Case("a", paid, (), (paid, paid))) == (
-        "120 s of one CPU (2,000 tokens), 0.50 usd"
+        "120 device-seconds (CPU, counted as one device; 2,000 tokens), 0.50 usd"
     )
     free = run(**spent, money=None, currency=None)
-    assert of_results._cost(Case("a", free, (), (paid, free))) == "120 s of one CPU (2,000 tokens)"
+    assert of_results._cost(Case("a", free, (), (paid, free))) == (
+        "120 device-seconds (CPU, counted as one device; 2,000 tokens)"
+    )
 
 
 def test_the_gate_and_the_list_say_the_verdict(reported):

@@ -1,7 +1,7 @@
 """`cqa ingest --audit`: which share of a data set's sentences is craft, intent, audience, reality.
 
 A classifier taught by the reasoning steps of annotations reads a sample of the sentences; what it
-counts is corrected by its errors on sentences marked by hand (annotations/audit).
+counts is corrected by its errors on sentences marked by the guide (annotations/audit/GUIDE.md).
 """
 
 from cqa.audit.auditing import LEAST_MARKS, run

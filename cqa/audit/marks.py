@@ -1,4 +1,4 @@
-"""Sentences marked by hand: whose mark, drawn how, and what a classifier says of them."""
+"""Sentences marked by the guide: whose mark, drawn how, and what a classifier says of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLASSES = ("craft", "intent", "audience", "reality", "none")
 
 
 class Mark(Frozen):
-    """The marks of one sentence by two people; the second is absent where only one has marked."""
+    """The marks of one sentence by two readers; the second is None where only one has marked."""
 
     key: str
     mark_1: Class

@@ -11,7 +11,7 @@ from cqa.errors import EXIT_FAILURE
 
 @command("cqa doctor")
 def doctor(as_json: options.Json = False) -> None:
-    """Check the stack, the device, the caches, write access and the embedded model."""
+    """Check the installed packages, device, caches, write access and embedded model."""
     from cqa import doctor as checks
     from cqa import show
 

@@ -14,14 +14,16 @@ from cqa.cli.app import command
 @command("cqa export train-annotations-s0-1a2b3c4d5e my-adapter")
 def export(
     training: Annotated[str, typer.Argument(help="A train run, or the beginning of its id.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write; must not be there yet.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.")],
     merge: Annotated[
         bool,
-        typer.Option("--merge", help="Merge the adapter into its base, in fp32, and check it."),
+        typer.Option(
+            "--merge", help="Merge the adapter into its base in fp32, and verify the result."
+        ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write an adapter or model as a folder for others, with data, recipe, bill and results."""
+    """Write an adapter or a merged model to a folder to share, with data, recipe, bill, results."""
     from cqa import export as stage
     from cqa import show
     from cqa.study.study import run_of

@@ -18,23 +18,30 @@ def generate(
     items: Annotated[
         Path | None, typer.Argument(help="Benchmark items to write for (default: shipped).")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Where the texts go.")] = Path("outputs.jsonl"),
+    out: Annotated[Path, typer.Option("--out", help="JSON-lines file for the texts.")] = Path(
+        "outputs.jsonl"
+    ),
     model: options.Model = "embedded",
     adapter: options.Adapter = None,
     samples: Annotated[int, typer.Option(min=1, help="Texts per item and model.")] = 1,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest text.")] = 64,
-    temperature: Annotated[float, typer.Option(help="Of the softmax.")] = 1.0,
-    min_p: Annotated[float, typer.Option(help="Least share of the likeliest token.")] = 0.1,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a text.")] = 64,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature.")] = 1.0,
+    min_p: Annotated[
+        float,
+        typer.Option(help="Drop tokens less likely than this fraction of the likeliest (min-p)."),
+    ] = 0.1,
     dtype: options.Dtype = "float32",
     seed: options.Seed = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file of --out.")
+    ] = False,
     experiment: options.ExperimentFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Write texts with the base model and the adapter, for the same briefs with the same seeds.
 
-    Without --adapter the newest adapter of the same model is taken, or the base model alone if
-    there is none.
+    Without --adapter the newest adapter of the model is used, or the base model alone if there is
+    none.
     """
     from cqa import generate as stage
     from cqa import model_ref, show

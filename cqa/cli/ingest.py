@@ -22,19 +22,22 @@ def ingest(
     audit: Annotated[
         bool,
         typer.Option(
-            "--audit", help="Only ask which share of the files' sentences is craft, intent ..."
+            "--audit",
+            help="Only estimate which share of the sentences is about craft, intent, audience, "
+            "reality or none.",
         ),
     ] = False,
     drop: Annotated[
         bool,
         typer.Option(
-            "--drop", help="Go on without refused records, kept whole in dropped.jsonl of the run."
+            "--drop", help="Leave out refused records; the run keeps them in dropped.jsonl."
         ),
     ] = False,
     speakers: Annotated[
         str | None,
         typer.Option(
-            "--speakers", help='Who is who in transcripts and exports: "B=Anna,C=Dr. Wu".'
+            "--speakers",
+            help='Who is B and who is C in transcripts and exports: "B=Anna,C=Dr. Wu".',
         ),
     ] = None,
     experiment: options.ExperimentFile = None,

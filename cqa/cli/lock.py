@@ -15,13 +15,14 @@ from cqa.cli.app import command
 def lock(
     file: Annotated[Path, typer.Argument(help="An experiment file.")],
     again: Annotated[
-        bool, typer.Option("--again", help="Replace a lock that differs; the new one keeps it.")
+        bool,
+        typer.Option("--again", help="Replace a lock that differs; the new one records the old."),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Fix what an experiment will ask and how it will answer, before its first score.
+    """Fix an experiment's question, data and analysis before its first score.
 
-    `cqa run` does the same if it was not done. Commit the file that is written.
+    `cqa run` does the same where no lock exists. Commit the file that is written.
     """
     from cqa import show
     from cqa.paths import shown

@@ -18,20 +18,23 @@ Judges = Annotated[
 ]
 Adapter = Annotated[
     str | None,
-    typer.Option("--adapter", help="A PEFT adapter folder, a train run, or `latest`."),
+    typer.Option("--adapter", help="A PEFT adapter folder, a train run, or `latest` (the newest)."),
 ]
 Sbatch = Annotated[
     list[str] | None,
     typer.Option(
-        "--sbatch", help="With --on slurm: an option of sbatch, partition=gpu. May be repeated."
+        "--sbatch",
+        help="With --on slurm: an option for sbatch, e.g. partition=gpu. May be repeated.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the run.")]
 ExperimentFile = Annotated[
-    Path | None, typer.Option("--experiment", help="Take everything from this experiment file.")
+    Path | None, typer.Option("--experiment", help="Take all settings from this experiment file.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Dtype = Annotated[
     Literal["float32", "bfloat16", "float64", "nf4"],
-    typer.Option("--dtype", help="What the weights are computed in; nf4: held in 4 bits."),
+    typer.Option(
+        "--dtype", help="Number format of the weights; nf4: 4 bits, computed in bfloat16."
+    ),
 ]

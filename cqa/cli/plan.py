@@ -35,8 +35,8 @@ def plan(
 ) -> None:
     """What a training would take: steps, memory, time, energy, money. Nothing is spent.
 
-    Of an experiment file also what it can find: the smallest effect, the chance of an
-    inconclusive end, and how many more items would mend it.
+    For an experiment file also what it can find: the smallest effect, the chance of an
+    inconclusive result, and how many more items would avoid it.
     """
     from cqa import ingest, show
     from cqa import train as stage

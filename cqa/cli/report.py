@@ -22,7 +22,7 @@ def report(
         str | None, typer.Argument(help="Score run of the tuned model (default: the newest).")
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="Bits per token; a smaller change does not matter.", min=1e-6)
+        float, typer.Option(help="Smallest change that matters, in bits per token.", min=1e-6)
     ] = 0.01,
     out: Annotated[
         Path | None,
@@ -30,16 +30,20 @@ def report(
     ] = None,
     ratings: Annotated[
         Path | None,
-        typer.Option(help="CSV of id, rater, criterion, value: does the metric agree with people?"),
+        typer.Option(
+            help="CSV of human ratings (id, rater, criterion, value) to correlate with the metric."
+        ),
     ] = None,
     gate: Annotated[
         bool,
         typer.Option(
-            "--gate", help="Exit with 0 improved, 10 no worse, 11 inconclusive, 12 worse."
+            "--gate",
+            help="Exit code from the verdict: 0 improved, 10 no worse, 11 inconclusive, 12 worse.",
         ),
     ] = False,
     listed: Annotated[
-        bool, typer.Option("--list", help="The models of all reports, and the best at each price.")
+        bool,
+        typer.Option("--list", help="List the models of all reports, and the best at each price."),
     ] = False,
     where: Annotated[
         list[str] | None,
@@ -50,8 +54,8 @@ def report(
 ) -> None:
     """Base against tuned, paired by item: one sentence, the effects, their intervals, the cost.
 
-    Two names compare any two scorings of the same items. With --list nothing is compared: every
-    report there is gives a line for each of its models.
+    Two names compare any two scorings of the same items. With --list nothing is compared: the
+    models of all existing reports are listed, one a line.
     """
     from cqa import show
 

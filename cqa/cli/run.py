@@ -18,14 +18,16 @@ def run(
     file: Annotated[Path, typer.Argument(help="An experiment file.")],
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only ARM or ARM/STAGE (* for any), and what it needs."),
+        typer.Option(
+            help="Only ARM or ARM/STAGE (* for any), and what they need. May be repeated."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="Begin nothing that would not be over by then; repeat to go on. With --on, the "
-            "time of one job (default 240): then it saves its work and is queued again.",
+            help="Start nothing that would not finish in time; repeat to go on. With --on: time "
+            "limit of one job (default 240); a job that reaches it saves its work and is requeued.",
         ),
     ] = None,
     workers: Annotated[
@@ -33,37 +35,37 @@ def run(
         typer.Option(
             min=1,
             max=256,
-            help="Processes (default: 2 where there is no GPU but memory); with --on, jobs.",
+            help="Most steps at once (default: 2 on a CPU with enough memory, else 1); with "
+            "--on: most jobs at once.",
         ),
     ] = None,
     on: Annotated[
         Literal["slurm", "local", "sky"] | None,
         typer.Option(
-            help="Arms and seeds as jobs of Slurm, or of this machine by the same path "
-            "(cqa[cluster]); sky prints a SkyPilot task file."
+            help="Run arms and seeds as jobs, on Slurm or on this machine (needs cqa[cluster]); "
+            "sky prints a SkyPilot task file."
         ),
     ] = None,
-    nodes: Annotated[
-        int, typer.Option(min=1, max=1024, help="With --on: nodes of each training.")
-    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, max=1024, help="With --on: nodes per training.")] = 1,
     devices: Annotated[
         int,
         typer.Option(
-            min=1, max=1024, help="With --on: GPUs (or CPU processes) of a training, a node."
+            min=1, max=1024, help="With --on: GPUs (or CPU processes) per node of a training."
         ),
     ] = 1,
     sbatch: options.Sbatch = None,
     accept: Annotated[
         bool,
         typer.Option(
-            "--accept", help="Write results/NAME.md and .csv beside it; renew its [expected]."
+            "--accept",
+            help="Write results/NAME.md and .csv beside the file, and renew its [expected].",
         ),
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Run an experiment file, all its stages and arms; what is done is skipped.
+    """Run all stages and arms of an experiment file; what is done is skipped.
 
-    An arm that fails leaves the others as they are: the report says what is missing and why.
+    An arm that fails does not stop the others: the report says what is missing and why.
     """
     from cqa import report as stage
     from cqa import show

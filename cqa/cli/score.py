@@ -17,7 +17,8 @@ from cqa.errors import DataRefused, UsageRefused
 def score(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(help="JSON lines with `text` and, if any, context and brief.")
+        Path | None,
+        typer.Argument(help="JSON lines with `text` and, where known, `context` and `brief`."),
     ] = None,
     benchmark: Annotated[
         bool, typer.Option("--benchmark", help="Score the benchmark's own texts and foils.")
@@ -26,45 +27,57 @@ def score(
     adapter: options.Adapter = None,
     probes: Annotated[
         bool,
-        typer.Option("--probes", help="Score texts made to fool the metric, beside the real ones."),
+        typer.Option("--probes", help="Also score texts built to fool the metric."),
     ] = False,
     pool: Annotated[
         Path | None,
-        typer.Option(help="Rows whose briefs serve as mismatched ones (default: the benchmark)."),
+        typer.Option(
+            help="JSON lines that supply the briefs of other works (default: the benchmark)."
+        ),
     ] = None,
-    mismatched: Annotated[int, typer.Option(min=1, max=15, help="Mismatched briefs a text.")] = 3,
+    mismatched: Annotated[
+        int, typer.Option(min=1, max=15, help="Briefs of other works for each text.")
+    ] = 3,
     processes: Annotated[
         int,
-        typer.Option(min=1, max=256, help="Share the work: over GPUs, or processes without one."),
+        typer.Option(
+            min=1, max=256, help="Processes to share the work: one for each GPU, or on the CPU."
+        ),
     ] = 1,
     shard: Annotated[
         str | None,
-        typer.Option(help="Score one share, 3/100; the same command without --shard joins them."),
+        typer.Option(
+            help="Score one share only, e.g. 3/100; the same command without --shard joins them."
+        ),
     ] = None,
     on: Annotated[
         Literal["slurm", "local"] | None,
         typer.Option(
-            help="Shares as jobs of Slurm, or of this machine by the same path (cqa[cluster]); a "
-            "last job joins them."
+            help="Run the shares as jobs, on Slurm or on this machine (needs cqa[cluster]); a last "
+            "job joins them."
         ),
     ] = None,
     shards: Annotated[
-        int, typer.Option(min=1, max=100_000, help="With --on: shares, each a job.")
+        int, typer.Option(min=1, max=100_000, help="With --on: number of shares, one job each.")
     ] = 1,
     minutes: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="With --on: the time of one job (default 240); then it is queued again and "
-            "goes on.",
+            help="With --on: time limit of one job (default 240); a job that reaches it is "
+            "requeued and resumes.",
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="With --on: jobs at once.")
+        int | None, typer.Option(min=1, max=256, help="With --on: most jobs at once.")
     ] = None,
     sbatch: options.Sbatch = None,
     noise_floor: Annotated[
-        bool, typer.Option("--noise-floor", help="Score a quarter again, otherwise batched.")
+        bool,
+        typer.Option(
+            "--noise-floor",
+            help="Score a quarter of the texts again in other batches, to measure numerical noise.",
+        ),
     ] = False,
     dtype: options.Dtype = "float32",
     out: Annotated[
@@ -75,7 +88,7 @@ def score(
 ) -> None:
     """Score texts with a fixed judge: surprise, residual, gain, specific gain and all the others.
 
-    Everything is in bits; what a row does not carry is null, with the reason.
+    Everything is in bits. A quantity that a row cannot have is null, with the reason.
     """
     from cqa import columns, parallel, runs, show
     from cqa import score as stage

@@ -13,16 +13,20 @@ from cqa.cli.app import command
 
 @command("cqa table --csv results.csv")
 def table(
-    csv: Annotated[Path | None, typer.Option("--csv", help="Export every column here.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Export every column to this file.")
+    ] = None,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Throw the index away and read every run again.")
+        bool, typer.Option("--rebuild", help="Discard the index and read every run again.")
     ] = False,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="Only runs such as status=failed, label~shuf, seconds>60."),
+        typer.Option(
+            help="Only runs such as status=failed, label~shuf, seconds>60. May be repeated."
+        ),
     ] = None,
     last: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Show so many of the newest runs.")
+        int, typer.Option(min=1, max=1_000_000, help="How many of the newest runs to show.")
     ] = 30,
     as_json: options.Json = False,
 ) -> None:

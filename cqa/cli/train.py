@@ -34,7 +34,7 @@ def train(
     seed: options.Seed = 0,
     devices: training.Devices = 1,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take and spend nothing.")
+        bool, typer.Option("--dry-run", help="Show what the training would take; spend nothing.")
     ] = False,
     experiment: options.ExperimentFile = None,
     arm: Annotated[
@@ -42,7 +42,7 @@ def train(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fine-tune on the annotations within a budget; a checkpoint per epoch, the bill at the end."""
+    """Fine-tune on the annotations within a budget, with a checkpoint per epoch and a bill."""
     from cqa import ingest, runs, show
     from cqa import train as stage
     from cqa.progress import progress, say

@@ -29,44 +29,49 @@ Budget = Annotated[
 ]
 Price = Annotated[
     str | None,
-    typer.Option(help="What a device costs: 2.5usd/gpu-hour.", envvar="CQA_PRICE"),
+    typer.Option(help="Price of a device: 2.5usd/gpu-hour.", envvar="CQA_PRICE"),
 ]
 Power = Annotated[
     str | None,
-    typer.Option(
-        help="What a device draws, where it cannot be measured: 300W.", envvar="CQA_POWER"
-    ),
+    typer.Option(help="Power of a device where it cannot be measured: 300W.", envvar="CQA_POWER"),
 ]
 Keep = Annotated[
     float | None,
     typer.Option(help="Share of the budget kept for scoring and generation (default 0.1)."),
 ]
-Full = Annotated[bool, typer.Option("--full", help="All weights instead of a LoRA.")]
+Full = Annotated[bool, typer.Option("--full", help="Train all weights instead of a LoRA.")]
 Qlora = Annotated[
-    bool, typer.Option("--qlora", help="A LoRA on a base in 4 bits; cqa[qlora] and a CUDA GPU.")
+    bool,
+    typer.Option("--qlora", help="A LoRA on a base in 4 bits; needs cqa[qlora] and a CUDA GPU."),
 ]
 Checkpoint = Annotated[
     str | None,
     typer.Option(
-        help="Which epoch is the result: 'last epoch' (default), 'epoch 3', or development: the "
-        "one with the largest specific gain there."
+        help="Which epoch is the result: 'last epoch' (default), 'epoch 3', or 'development': the "
+        "one with the largest specific gain on the works held back."
     ),
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the data.")]
 LearningRate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Rows per step.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Training rows per optimiser step.")]
 LoraRank = Annotated[int | None, typer.Option(min=1, help="Rank of the adapter.")]
 Shuffled = Annotated[
-    bool, typer.Option("--shuffled", help="The placebo: passages meet briefs of other works.")
+    bool,
+    typer.Option(
+        "--shuffled", help="The placebo: each passage is paired with the brief of another work."
+    ),
 ]
 Forms = Annotated[
     str | None,
-    typer.Option(help="Comma-separated: generation, appreciation, rewrite, reasoning, dialogue."),
+    typer.Option(
+        help="Training forms, comma-separated: generation, appreciation, rewrite, reasoning, "
+        "dialogue."
+    ),
 ]
 Material = Annotated[
     str | None,
     typer.Option(
-        help="What is trained on: annotations (default), or a placebo as long as they: "
+        help="What is trained on: annotations (default), or a placebo of the same length: "
         "continuation, generic."
     ),
 ]

@@ -246,10 +246,10 @@ def _cost(one: Case) -> str:
     if not one.trained:
         return "not known (the training was not run by cqa)"
     spent = [run.record["spent"] for run in one.trained]
-    device = "CPU" if spent[0]["device"].startswith("cpu") else spent[0]["device"]
+    device = spent[0]["device"].replace("cpu", "CPU")  # "cpu, counted as one device"
     seconds, tokens = (sum(each[name] for each in spent) for name in ("device_seconds", "tokens"))
     currencies = {each.get("currency") for each in spent}
     money = ""
     if len(currencies) == 1 and None not in currencies:
         money = f", {sum(each['money'] for each in spent):.2f} {currencies.pop()}"
-    return f"{seconds:.0f} s of one {device} ({tokens:,} tokens){money}"
+    return f"{seconds:.0f} device-seconds ({device}; {tokens:,} tokens){money}"

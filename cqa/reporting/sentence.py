@@ -9,8 +9,8 @@ from cqa.analysis import Comparison
 def of(comparison: Comparison, cost: str) -> str:
     """The first line of every report: verdict, effect with interval, control, cost.
 
-    A control is called unmoved by its 90 % interval, so that one stands there; else the 95 % one,
-    which says whether it moved.
+    A control is called unmoved by its 90 % interval, which is then shown; otherwise the 95 % one is
+    shown, and the control is called moved where that interval excludes 0.
     """
     found = comparison.verdict
     word = {
@@ -33,9 +33,16 @@ def of(comparison: Comparison, cost: str) -> str:
         parts.append(
             f"control unmoved within ±{found.margin:g}, {said(comparison.control.interval)}"
         )
+    elif _excludes_0(control.interval):
+        parts.append(f"control moved, {said(control.interval)}")
     else:
         parts.append(f"control {said(control.interval)}, not shown to be unmoved")
     return "; ".join([*parts, f"cost {cost}"]) + "."
+
+
+def _excludes_0(interval: stats.Interval) -> bool:
+    low, high = interval.low, interval.high
+    return low is not None and high is not None and not low <= 0 <= high
 
 
 def _over_seeds(comparison: Comparison) -> str:

@@ -78,7 +78,12 @@ def validity(run: Run, as_json: bool) -> None:
         )
         for row in rows
     ]
-    how = ("rho", "95 % interval", "freed of length and frequency", "ceiling")
+    how = (
+        "rho",
+        "95 % interval",
+        "partial rho (length and token frequency held constant)",
+        "ceiling",
+    )
     print_table(what, how, cells)
     print_line(shown(run.file("validity.csv")))
 

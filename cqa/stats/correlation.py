@@ -51,7 +51,7 @@ def rank_correlation(
     Parameters
     ----------
     x, y : shape (texts,), finite. work : the work of each text.
-    covariates : shape (texts, k); what both sides are freed of first (length, word frequency).
+    covariates : shape (texts, k); what is partialled out first (length, word frequency).
     """
     first, second = np.asarray(x, np.float64), np.asarray(y, np.float64)
     other = None if covariates is None else np.asarray(covariates, np.float64)

@@ -32,7 +32,7 @@ _SEED = 0
 class Agreement:
     """One quantity beside one criterion.
 
-    `rho` is Spearman's with the mean rating of each text; `partial` is freed of length and word
+    `rho` is Spearman's with the mean rating of each text; `partial` holds constant length and word
     frequency; `reliability` says how well anything could do.
     """
 

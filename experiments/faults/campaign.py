@@ -1,13 +1,13 @@
-"""Every command disturbed hundreds of times: is anything lost, and does it go on to the same end?
+"""The commands disturbed some 330 times in all: is anything lost, and do they end the same?
 
     python experiments/faults/campaign.py [--minutes 8] [--only kill/train] [--out FOLDER]
 
 After each fault: (1) what was finished is there as it was, (2) what calls itself done is what an
 undisturbed command makes, (3) the same command, typed again, ends well and all results have the
 hashes of the undisturbed ones, (4) the results table is the same when it is made again from the
-directories. What is not counted here does not count: train and score run the embedded model, the
-others a random one of two layers. The command goes on where it was stopped; its outcomes are in
-FOLDER/outcomes.csv (every fault) and FOLDER/table.md.
+directories. `train` and `score` run the embedded model, the others a random one of two layers. The
+campaign resumes where it was stopped; its outcomes are in FOLDER/outcomes.csv (every fault) and
+FOLDER/table.md (counted).
 """
 
 from __future__ import annotations
