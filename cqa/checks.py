@@ -68,11 +68,6 @@ def sift(rows: Rows) -> None:
             rows.of[name] = [e for e in entries if (e.path, e.line) not in gone]
 
 
-def same_work(title: str) -> str:
-    """A title as dialogues and annotations are matched by it: without case and spacing."""
-    return " ".join(title.casefold().split())
-
-
 def _refused(entry: Read, problems: list[Problem]) -> Refused:
     return Refused(entry.path, entry.line, tuple(problems), entry.record)
 
@@ -118,7 +113,7 @@ def _annotation(entry: Read, dialogues: Mapping[str, Dialogue]) -> list[Problem]
         expected = f"the id of a dialogue given with it ({len(dialogues)} were)"
         return [Problem(entry.where, "dialogue", repr(annotation.dialogue), expected)]
     problems = []
-    if same_work(dialogue.work) != same_work(annotation.work):
+    if leaks.title_key(dialogue.work) != leaks.title_key(annotation.work):
         expected = f"the work of its dialogue, {dialogue.work!r}"
         problems.append(Problem(entry.where, "work", repr(annotation.work), expected))
     known = {turn.turn for turn in dialogue.turns}

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cqa.errors import UsageRefused
-from cqa.files import iter_rows, no_formula, whole, write_rows
+from cqa.files import no_formula, whole, write_rows
 from cqa.measures import ALL
+from cqa.scores import iter_scores, judge_name
 from cqa.types import Score
 
 if TYPE_CHECKING:
@@ -90,18 +91,11 @@ def _own(run: Run, scored: Sequence[Run]) -> str:
     """
     if len(scored) == 1:
         return ""
-    name = _judge(run)
-    if sum(_judge(other) == name for other in scored) > 1:
+    name = judge_name(run.record)
+    if sum(judge_name(other.record) == name for other in scored) > 1:
         name += f" {run.record['inputs']['model'][:8]}"
     return f"{name}: "
 
 
-def _judge(run: Run) -> str:
-    tuned = f" + {run.record['label']}" if "adapter" in run.record["inputs"] else ""
-    return run.record["config"]["judge"] + tuned
-
-
 def _scores(run: Run) -> Iterator[Score]:
-    for _, score in iter_rows(run.file("scores.jsonl"), Score):
-        assert isinstance(score, Score), score
-        yield score
+    return iter_scores(run.file("scores.jsonl"))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cqa.conditions import Piece
+from cqa.device_faults import is_out_of_memory
 from cqa.measures import Trace
 from cqa.packing import Row, batches_of, rows_of
 from cqa.surprisal import Head, token_terms
@@ -138,7 +139,7 @@ class LanguageModel:
         try:
             return self._start(rows)
         except RuntimeError as error:
-            if not _out_of_memory(error) or (len(rows) == 1 and rows[0].is_chain):
+            if not is_out_of_memory(error) or (len(rows) == 1 and rows[0].is_chain):
                 raise
         # After the handler: while the error is alive its frames hold the tensors of the pass.
         torch.cuda.empty_cache()
@@ -203,11 +204,6 @@ def _padded(lists: Sequence[Sequence[int]], width: int) -> np.ndarray:
     for row, values in zip(padded, lists, strict=True):
         row[: len(values)] = values
     return padded
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    # A GPU has an error class of its own; a CPU's allocator has only its message.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _sees_everything(config) -> bool:

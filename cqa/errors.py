@@ -9,6 +9,8 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cqa.device_faults import is_disk_full, is_out_of_memory
+
 EXIT_DONE = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -46,10 +48,6 @@ class BudgetTooSmall(CqaError):
     exit_code = EXIT_CUT_SHORT
 
 
-class StudyDiffers(CqaError):
-    """A study ran to its end and its numbers are not the expected ones."""
-
-
 @dataclass(frozen=True)
 class Problem:
     """One fault in a file: `where` is file:line, `field` a dotted path, `seen` the value found."""
@@ -84,13 +82,10 @@ class DataRefused(CqaError):
 
 
 def of_the_machine(error: BaseException) -> CqaError | None:
-    """A full disk, a folder that cannot be written or a memory too small, told as such; or None.
-
-    Writers of weights have no error class in common with the system, only its words.
-    """
+    """A full disk, a folder that cannot be written or a memory too small, told as such; or None."""
     said = (str(error) or type(error).__name__).splitlines()[0]
     number = error.errno if isinstance(error, OSError) else None
-    if number in _FULL or any(words in said for words in _FULL_SAID):
+    if is_disk_full(error):
         return CqaError(
             f"the disk is full: {said}",
             next_step="make room, then repeat the command: what was done is kept",
@@ -100,14 +95,9 @@ def of_the_machine(error: BaseException) -> CqaError | None:
             f"{said}: no right to it",
             next_step="see who owns the place, or name another (CQA_RUNS for the runs)",
         )
-    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY_SAID):
+    if is_out_of_memory(error):
         return CqaError(
             f"the memory is too small: {said}",
             next_step="close other programs or take a smaller model, then repeat the command",
         )
     return None
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_SAID = ("No space left", "os error 28", "PytorchStreamWriter failed")
-_NO_MEMORY_SAID = ("can't allocate memory", "out of memory", "Cannot allocate memory")

@@ -11,7 +11,8 @@ from cqa import model_ref, runs
 from cqa.errors import DataRefused, UsageRefused
 from cqa.files import write_text
 from cqa.model_ref import Model
-from cqa.paths import NEUTRAL_TEXTS, shipped, shown
+from cqa.paths import shown
+from cqa.training import neutral
 from cqa.training.card import Result, card
 
 Merge = Callable[[Model, Path, Path, Sequence[str]], float]
@@ -149,8 +150,5 @@ def _reference(trained: runs.Run) -> str:
 
 
 def _neutral() -> list[str]:
-    texts = []
-    for genre in ("fiction", "factual"):
-        page = (shipped(NEUTRAL_TEXTS) / f"{genre}.txt").read_text("utf-8")
-        texts += [part.strip() for part in page.split("\n\n") if part.strip()][: _CHECKED // 2]
-    return texts
+    each = _CHECKED // len(neutral.GENRES)
+    return [text for genre in neutral.GENRES for text in neutral.passages(genre)[:each]]

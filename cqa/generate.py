@@ -47,6 +47,7 @@ def spec(
         parents=list(parents),
         code=runs.code_hash(
             "render.py",
+            "device_faults.py",
             "engine.py",
             "lm.py",
             "sampling.py",

@@ -22,7 +22,7 @@ from cqa.files import (
     write_rows,
 )
 from cqa.sources import Dropped, Read, Rows
-from cqa.types import Annotation, Dialogue, Item
+from cqa.types import Annotation, Dialogue, Item, current
 
 DEV_SHARE = 0.2
 
@@ -103,12 +103,6 @@ def load(run: runs.Run) -> DataSet:
     return DataSet(run.id, rows("dialogues.jsonl"), annotations, rows("items.jsonl"), split)
 
 
-def current(annotations: Sequence[Annotation]) -> list[Annotation]:
-    """The annotations that no later one corrects."""
-    replaced = {annotation.corrects for annotation in annotations}
-    return [annotation for annotation in annotations if annotation.id not in replaced]
-
-
 def split_by_work(annotations: Sequence[Annotation]) -> dict[str, Literal["train", "dev"]]:
     """Each work -> train or dev, by a hash of its title; at least one on either side.
 
@@ -170,7 +164,7 @@ def _write(ingested: runs.Run, rows: Rows, dropped: Sequence[Dropped]) -> None:
     if agreed:
         write_json(ingested.file("agreement.json"), agreed)
     works = {
-        side: {checks.same_work(work) for work, of_work in split.items() if of_work == side}
+        side: {leaks.title_key(work) for work, of_work in split.items() if of_work == side}
         for side in ("train", "dev")
     }
     kinds = Counter(step.kind for annotation in annotations for step in annotation.reasoning)

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 from cqa import columns, render, runs
 from cqa.conditions import FOIL_NONE, NONE, Plan, PoolBrief
 from cqa.config import ScoreConfig
-from cqa.files import iter_rows, read_rows, sha256_of, sha256_of_value, whole, write_rows
+from cqa.files import read_rows, sha256_of, sha256_of_value, whole, write_rows
 from cqa.judge import Judge, Marked
 from cqa.model_ref import Model
 from cqa.parallel import Share
 from cqa.paths import BENCHMARK_ITEMS, shipped
 from cqa.progress import Tell
+from cqa.scores import iter_scores, judge_name
 from cqa.texts import as_texts
 from cqa.types import PARTS, Item, Score, Text
 
@@ -50,10 +51,12 @@ _CODE = (
     "measures.py",
     "surprisal.py",
     "packing.py",
+    "device_faults.py",
     "engine.py",
     "lm.py",
     "texts.py",
     "judge.py",
+    "scores.py",
     "score.py",
 )
 
@@ -120,7 +123,7 @@ def run(
                 "blocks_found": found,
                 "thresholds": vars(judge.thresholds),
                 "noise_floor": floor,
-                "groups": summarise(_scores(scored.file("scores.jsonl"))),
+                "groups": summarise(iter_scores(scored.file("scores.jsonl"))),
             },
             outputs={"scores.jsonl": sha256_of(scored.file("scores.jsonl"))},
         )
@@ -147,7 +150,7 @@ def score_share(
 def _judge(
     what: runs.Spec, config: ScoreConfig, pool: Sequence[PoolBrief], lm: LanguageModel
 ) -> Judge:
-    name = what.config["judge"] + (f" + {what.label}" if "adapter" in what.inputs else "")
+    name = judge_name(vars(what))
     identity = sha256_of_value([what.inputs["model"], what.inputs.get("adapter")])
     return Judge(name, identity, lm, pool, config.mismatched).with_thresholds(reference())
 
@@ -230,12 +233,6 @@ def _blocks(texts: Iterable[Text]) -> Iterator[list[Text]]:
     iterator = iter(texts)
     while block := list(itertools.islice(iterator, BLOCK)):
         yield block
-
-
-def _scores(path: Path) -> Iterator[Score]:
-    for _, score in iter_rows(path, Score):
-        assert isinstance(score, Score), score
-        yield score
 
 
 def _join(parts: Sequence[Path], target: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -10,6 +11,8 @@ PARTS = ("intent", "audience", "reality")
 Part = Literal["intent", "audience", "reality"]
 Kind = Literal["craft", "intent", "audience", "reality"]
 Group = Literal["literary", "factual"]
+ProbeKind = Literal["follow_up", "counterexample", "counterfactual_open", "counterfactual_decoy"]
+PROBE_KINDS: tuple[ProbeKind, ...] = get_args(ProbeKind)
 
 Prose = Annotated[str, StringConstraints(pattern=r"\S")]
 """A string with at least one character that is not white space; its own white space is kept."""
@@ -46,9 +49,7 @@ class Turn(Frozen):
     """As it was heard, hesitations and slips included, where `text` is a cleaned version of it."""
     start_seconds: Annotated[float, Field(ge=0)] | None = None
     """Where the turn begins in the recording."""
-    probe: (
-        Literal["follow_up", "counterexample", "counterfactual_open", "counterfactual_decoy"] | None
-    ) = None
+    probe: ProbeKind | None = None
 
     @model_validator(mode="after")
     def _only_b_probes(self) -> Turn:
@@ -154,6 +155,13 @@ class Annotation(Frozen):
         if self.passage.split() == self.foil.split():
             raise ValueError("a foil that differs from the passage")
         return self
+
+
+def current(annotations: Iterable[Annotation]) -> list[Annotation]:
+    """The annotations that no later one corrects, in their order."""
+    annotations = list(annotations)
+    corrected = {annotation.corrects for annotation in annotations}
+    return [annotation for annotation in annotations if annotation.id not in corrected]
 
 
 class Marks(Frozen):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cqa.device_faults import is_out_of_memory
 from cqa.errors import CqaError, DataRefused
 from cqa.files.strict import finite
 from cqa.paths import shown
@@ -189,10 +190,10 @@ def refused(what: str, *, next_step: str) -> Iterator[None]:
     """
     try:
         yield
-    except (CqaError, MemoryError):
+    except CqaError:
         raise
     except Exception as error:
-        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise
         raise DataRefused(f"{what} ({_line(error)})", next_step=next_step) from error
 

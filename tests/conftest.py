@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,9 +24,7 @@ def few_neutral_passages(tmp_path_factory):
     for file in paths.shipped(NEUTRAL_TEXTS).glob("*.txt"):
         few = file.read_text("utf-8").split("\n\n")[:3]
         (folder / file.name).write_text("\n\n".join(few), "utf-8")
-    paths.NEUTRAL_TEXTS = str(folder)  # before cqa.training.side_effects takes it over
-    if taken := sys.modules.get("cqa.training.side_effects"):
-        taken.NEUTRAL_TEXTS = str(folder)
+    paths.NEUTRAL_TEXTS = str(folder)
     yield
     paths.NEUTRAL_TEXTS = NEUTRAL_TEXTS
 

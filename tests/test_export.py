@@ -13,8 +13,7 @@ from conftest import NEUTRAL_TEXTS, read_rows, write_rows
 @pytest.fixture
 def trained(cqa, batch, benchmark, tiny_model, monkeypatch):
     """A training of two epochs that is scored and reported; its record."""
-    for module in ("cqa.training.side_effects", "cqa.export"):
-        monkeypatch.setattr(f"{module}.NEUTRAL_TEXTS", NEUTRAL_TEXTS)
+    monkeypatch.setattr("cqa.paths.NEUTRAL_TEXTS", NEUTRAL_TEXTS)
     words = ["--model", str(tiny_model), "--epochs", "2", "--batch-size", "4"]
     made = cqa("train", str(batch), *words, "--learning-rate", "1e-2", "--json")
     assert made.exit_code == 0, made.stderr

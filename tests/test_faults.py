@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import REPOSITORY
 from safetensors.numpy import save_file
 
@@ -142,9 +143,16 @@ def test_of_two_that_write_a_file_that_must_be_new_one_has_its_way(tmp_path):
     [
         (OSError(28, "No space left on device", "x"), "the disk is full"),
         (RuntimeError("Error while serializing: I/O error: (os error 28)"), "the disk is full"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"),
+            "full",
+        ),
+        (OSError(27, "File too large", "x"), "the disk is full"),
         (PermissionError(13, "Permission denied", "there"), "'there': no right to it"),
         (OSError(30, "Read-only file system", "there"), "'there': no right to it"),
         (MemoryError(), "the memory is too small"),
+        (OSError(12, "Cannot allocate memory"), "the memory is too small"),
+        (torch.OutOfMemoryError("Tried to allocate 2 GiB"), "the memory is too small"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 5"), "memory"),
     ],
 )

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from conftest import REPOSITORY
@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cqa.errors import Problem
-from cqa.importers import FORMATS, Imported, building, detect, read, strict
+from cqa.importers import FORMATS, Imported, detect, read, strict
 from cqa.importers.speakers import seconds
-from cqa.types import Dialogue, Turn
+from cqa.types import Dialogue
 
 FOUNDING = [
     json.loads(line)
@@ -818,11 +818,6 @@ def test_two_probes_in_a_row_stay_two_turns():
     dialogue = one("a.jsonl", [{"turns": turns, "answer": "accept"}])
     assert said(dialogue) == [("B1", "Why?"), ("B2", "If not?\nWell?"), ("C1", "So.")]
     assert list(probes(dialogue)) == ["B1", "B2"]
-
-
-def test_the_kinds_of_probes_are_those_of_a_turn():
-    annotation = Turn.model_fields["probe"].annotation
-    assert get_args(get_args(annotation)[0]) == building.PROBES
 
 
 # --- JSON and files --------------------------------------------------------------------------

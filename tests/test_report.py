@@ -14,12 +14,14 @@ from urllib.parse import unquote
 
 import pytest
 from conftest import annotation, dialogue, experiment, items, write_rows
+from markdown_it import MarkdownIt
 
 from cqa import report, stats, writing
 from cqa.errors import EXIT_GATE, UsageRefused
 from cqa.reporting import generated, latex, listing, sheets, svg
 from cqa.reporting import results as of_results
 from cqa.reporting.markdown import p_value
+from cqa.reporting.markdown_table import table
 from cqa.runs import Run
 from cqa.study import lock
 from cqa.study.cases import Case
@@ -576,3 +578,22 @@ def test_a_figure_in_the_page_has_no_style_and_its_own_ids():
     assert "style" not in found.names
     assert all(value.startswith("forest-") for name, value in found.attributes if name == "id")
     assert "a $x$ <b>, literary" in "".join(found.text)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Moby | Dick",
+        "||",
+        "a\\|b",
+        "ends in \\",
+        "The Lamp\n| --- | owned |",
+        "one\r\ntwo",
+        "6\u20287",
+    ],
+)
+def test_no_title_breaks_out_of_its_cell(title):
+    told = "\n".join(table(("work", "n"), [(title, 1), ("after", 2)]))
+    seen = MarkdownIt("js-default").render(told)
+    cells = re.findall("<t[hd]>(.*?)</t[hd]>", seen, re.DOTALL)
+    assert cells == ["work", "n", " ".join(title.splitlines()), "1", "after", "2"]

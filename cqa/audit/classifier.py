@@ -13,9 +13,8 @@ from cqa.audit.marks import CLASSES, Class
 from cqa.audit.quantify import FloatArray
 from cqa.audit.sentences import sentences
 from cqa.errors import DataRefused
-from cqa.files import (
-    sha256_of_value,
-)
+from cqa.files import sha256_of_value
+from cqa.leaks import title_key
 from cqa.types import Annotation, Dialogue, Frozen
 
 _FOLDS = 5
@@ -53,7 +52,7 @@ def lessons(
 
 def folds_of(works: Iterable[str], folds: int = _FOLDS) -> dict[str, int]:
     """Each work (its title without case and spacing) -> its fold, by the order of their hashes."""
-    titles = {_same_work(work) for work in works}
+    titles = {title_key(work) for work in works}
     ordered = sorted(titles, key=lambda work: hashlib.sha256(work.encode()).hexdigest())
     return {work: number % folds for number, work in enumerate(ordered)}
 
@@ -91,7 +90,7 @@ class Classifier:
         return 1 - sum(met) / len(met) if met else None
 
     def _fold(self, text: str) -> int:
-        return self.fold_of.get(_same_work(self.work_of.get(text, "")), -1)
+        return self.fold_of.get(title_key(self.work_of.get(text, "")), -1)
 
 
 def fit(taught: Sequence[Lesson], elsewhere: Mapping[str, str] | None = None) -> Classifier:
@@ -104,14 +103,14 @@ def fit(taught: Sequence[Lesson], elsewhere: Mapping[str, str] | None = None) ->
     from threadpoolctl import threadpool_limits
 
     kinds = {lesson.kind for lesson in taught}
-    works = {_same_work(lesson.work) for lesson in taught}
+    works = {title_key(lesson.work) for lesson in taught}
     if len(kinds) < 2 or len(works) < 2:
         raise DataRefused(
             f"sentences of {len(kinds)} kinds and {len(works)} works to learn from",
             next_step="give annotations of at least two works, with at least two kinds of steps",
         )
     fold_of = folds_of(works, min(_FOLDS, len(works)))
-    fold = np.array([fold_of[_same_work(lesson.work)] for lesson in taught])
+    fold = np.array([fold_of[title_key(lesson.work)] for lesson in taught])
     held_out = np.zeros((len(taught), len(CLASSES)))
     by_fold = []
     with threadpool_limits(1):  # on a busy machine the threads of BLAS wait for one another
@@ -159,7 +158,3 @@ def _predict(model: Any, texts: Sequence[str]) -> FloatArray:
     found = np.zeros((len(texts), len(CLASSES)))
     found[:, [CLASSES.index(kind) for kind in model.classes_]] = model.predict_proba(texts)
     return found
-
-
-def _same_work(title: str) -> str:
-    return " ".join(title.casefold().split())

@@ -22,7 +22,7 @@ from cqa.files import (
     write_json,
 )
 from cqa.paths import FOUNDING_BATCH, shipped
-from cqa.types import Annotation, Dialogue
+from cqa.types import Annotation, Dialogue, current
 
 AUDIT_FOLDER = "annotations/audit"
 
@@ -40,9 +40,7 @@ class Material:
 
     def lessons(self) -> list[Lesson]:
         """What the classifier learns from; of a corrected annotation only the correction."""
-        corrected = {annotation.corrects for annotation in self.annotations}
-        current = [a for a in self.annotations if a.id not in corrected]
-        return lessons(current, self.dialogues, self.plain)
+        return lessons(current(self.annotations), self.dialogues, self.plain)
 
     def classifier(self) -> Classifier:
         """Fitted on the lessons; takes some seconds."""

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from cqa.reporting.markdown_table import table
 
 
 def markdown(report: Mapping[str, Any]) -> str:
     """The report as a page: shares, whether craft is more than the others, grounds, limits."""
     head = ("data set", "class", "share", "95 % interval", "by", "adjusted", "EM", "naive", "n")
-    lines = [_line(head), _line("---" for _ in head)]
-    for found in report["data_sets"]:
-        for kind, row in found["shares"].items():
-            lines.append(
-                _line(
-                    [
-                        found["file"],
-                        kind,
-                        _percent(row["share"]),
-                        f"{_percent(row['low'])} to {_percent(row['high'])}",
-                        found["method"] or "–",
-                        *(_percent((row[name] or {}).get("share")) for name in ("adjusted", "em")),
-                        _percent(row["naive"]),
-                        f"{found['sentences_sampled']:,}",
-                    ]
-                )
-            )
-    lines += [
+    rows = [
+        [
+            found["file"],
+            kind,
+            _percent(row["share"]),
+            f"{_percent(row['low'])} to {_percent(row['high'])}",
+            found["method"] or "–",
+            *(_percent((row[name] or {}).get("share")) for name in ("adjusted", "em")),
+            _percent(row["naive"]),
+            f"{found['sentences_sampled']:,}",
+        ]
+        for found in report["data_sets"]
+        for kind, row in found["shares"].items()
+    ]
+    lines = [
+        *table(head, rows),
         "",
         "Shares in per cent of distinct sentences; n: sentences read by the classifier.",
         "",
@@ -70,7 +70,3 @@ def _points(contrast: Mapping[str, Any]) -> str:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cqa.dialogue import speech
-from cqa.types import Annotation, Dialogue, Frozen, Turn
+from cqa.types import PROBE_KINDS, Annotation, Dialogue, Frozen, Turn
 
 LEAST_C_SHARE = 0.5
 LEAST_HESITATION_KEPT = 0.5
@@ -25,9 +25,7 @@ MANY_OPENERS = 3
 LATE_TURNS = 2
 """One turn that yields nothing is how B learns that it is time to end; two are one too many."""
 
-PROBES = ("follow_up", "counterexample", "counterfactual_open", "counterfactual_decoy")
-
-_COUNTERFACTUALS = PROBES[2:]
+_COUNTERFACTUALS = PROBE_KINDS[2:]
 _FEWEST_TURNS = 3
 _FEWEST_UNITS = 100
 
@@ -66,7 +64,7 @@ def _balance(dialogue: Dialogue, _: Sequence[Annotation]) -> Iterator[Signal]:
 def _probes(dialogue: Dialogue, _: Sequence[Annotation]) -> Iterator[Signal]:
     asked = _turns_of(dialogue, "B")
     counts = Counter(turn.probe for turn in asked)
-    for probe in PROBES:
+    for probe in PROBE_KINDS:
         yield _signal(probe, counts[probe])
     untyped = counts[None] if counts[None] == len(asked) else 0
     yield _signal(

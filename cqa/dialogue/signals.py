@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from cqa.dialogue.rules import PROBES, RULES, Signal
-from cqa.types import Annotation, Dialogue, Frozen
+from cqa.dialogue.rules import RULES, Signal
+from cqa.types import PROBE_KINDS, Annotation, Dialogue, Frozen, current
 
 
 class Signals(Frozen):
@@ -38,7 +38,7 @@ def dialogue_signals(dialogue: Dialogue, annotations: Iterable[Annotation]) -> S
 
     Annotations of other dialogues are passed over, and so are those that a later one corrects.
     """
-    own = [a for a in _current(annotations) if a.dialogue == dialogue.id]
+    own = [a for a in current(annotations) if a.dialogue == dialogue.id]
     return Signals(
         dialogue=dialogue.id,
         signals=tuple(signal for rule in RULES for signal in rule(dialogue, own)),
@@ -52,7 +52,7 @@ def batch_signals(dialogues: Iterable[Dialogue], annotations: Iterable[Annotatio
     of its warnings in words. The density is that of all counterfactuals over all load-bearing
     claims. What is null has its reason in `reasons`.
     """
-    dialogues, annotations = list(dialogues), list(_current(annotations))
+    dialogues, annotations = list(dialogues), current(annotations)
     found = [dialogue_signals(dialogue, annotations) for dialogue in dialogues]
     shares = [share for s in found if (share := s["c_share"].value) is not None]
     raw = [signals["hesitation_raw"].value for signals in found]
@@ -86,7 +86,7 @@ def batch_signals(dialogues: Iterable[Dialogue], annotations: Iterable[Annotatio
         }
         if shares
         else None,
-        "probes": {name: total(name) for name in (*PROBES, "untyped_turns_of_b")},
+        "probes": {name: total(name) for name in (*PROBE_KINDS, "untyped_turns_of_b")},
         "counterfactuals": total("counterfactuals"),
         "load_bearing_claims": claims,
         "counterfactual_density": total("counterfactuals") / claims if claims else None,
@@ -98,9 +98,3 @@ def batch_signals(dialogues: Iterable[Dialogue], annotations: Iterable[Annotatio
         "examples": examples,
         "dialogues_with_warnings": sum(bool(signals.warnings) for signals in found),
     }
-
-
-def _current(annotations: Iterable[Annotation]) -> Iterator[Annotation]:
-    annotations = list(annotations)
-    corrected = {annotation.corrects for annotation in annotations}
-    return (annotation for annotation in annotations if annotation.id not in corrected)

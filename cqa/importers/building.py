@@ -17,9 +17,7 @@ from cqa.errors import Problem
 from cqa.files.faults import brief, explain
 from cqa.importers.facts import exit_of, id_of, language_of
 from cqa.importers.record import Draft, Imported, Place, Unusable, Utterance
-from cqa.types import Dialogue
-
-PROBES = ("follow_up", "counterexample", "counterfactual_open", "counterfactual_decoy")
+from cqa.types import PROBE_KINDS, Dialogue
 
 _PAIR = re.compile(r"(?P<turn>\w{1,9})\s{0,9}(?:=|＝|:|：|\s)\s{0,9}(?P<kind>[\w -]{0,40}\w)$")
 
@@ -38,7 +36,7 @@ def probe_of(label: Any) -> str | None:
     if not isinstance(label, str):
         return None
     plain = re.sub(r"[\W_]+", "_", label.casefold()).strip("_")
-    return plain if plain in PROBES else None
+    return plain if plain in PROBE_KINDS else None
 
 
 def mark_turns(turns: list[dict[str, Any]], probes: Any, place: Place) -> None:
@@ -69,7 +67,7 @@ def mark_turns(turns: list[dict[str, Any]], probes: Any, place: Place) -> None:
             raise place.refuse("probes", brief(label), f"a turn of B (B1 to B{len(of_b)})")
         probe = probe_of(kind)
         if probe is None:
-            raise place.refuse(f"probes.{label}", brief(kind), f"one of {', '.join(PROBES)}")
+            raise place.refuse(f"probes.{label}", brief(kind), f"one of {', '.join(PROBE_KINDS)}")
         if by_label[label]["probe"] not in (None, probe):
             seen = f"{probe}, where its label says {by_label[label]['probe']}"
             raise place.refuse(f"probes.{label}", seen, "one kind of probe")

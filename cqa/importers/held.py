@@ -11,11 +11,12 @@ from typing import Any
 
 from cqa.files.faults import brief
 from cqa.importers import speakers
-from cqa.importers.building import PROBES, probe_of
+from cqa.importers.building import probe_of
 from cqa.importers.facts import facts as facts_of
 from cqa.importers.record import Draft, Place, Unusable, Utterance
 from cqa.importers.speakers import Names, Untold, key, prefix, seconds, who_is_who
 from cqa.importers.transcript import draft_of, has_speakers, lines_of
+from cqa.types import PROBE_KINDS
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _probe(entry: Mapping[str, Any], at: str, place: Place) -> str | None:
         return None
     probe = probe_of(said)
     if probe is None:
-        raise place.refuse(f"{at}.probe", brief(said), f"one of {', '.join(PROBES)}")
+        raise place.refuse(f"{at}.probe", brief(said), f"one of {', '.join(PROBE_KINDS)}")
     return probe
 
 

@@ -8,7 +8,7 @@ not with the number of pairs.
 from cqa.leaks.corpus import Placed
 from cqa.leaks.finding import leaks, near_duplicates
 from cqa.leaks.words import normal_words
-from cqa.leaks.works import author_keys, split_groups, work_key
+from cqa.leaks.works import author_keys, split_groups, title_key, work_key
 
 __all__ = [
     "Placed",
@@ -17,5 +17,6 @@ __all__ = [
     "near_duplicates",
     "normal_words",
     "split_groups",
+    "title_key",
     "work_key",
 ]

@@ -61,9 +61,14 @@ def split_groups(annotations: Sequence[Annotation]) -> dict[str, str]:
     }
     first: dict[str, str] = {}
     for title, group in titles.items():
-        said = " ".join(title.casefold().split())
+        said = title_key(title)
         first[group] = min(first.get(group, said), said)
     return {title: first[group] for title, group in titles.items()}
+
+
+def title_key(title: str) -> str:
+    """A title in small letters and with single spaces; its punctuation is kept."""
+    return " ".join(title.casefold().split())
 
 
 def work_key(title: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cqa.quality.shape import OPENING_WORDS
 from cqa.quality.words import MATTR_WINDOW
 from cqa.reporting.markdown import number
+from cqa.reporting.markdown_table import table
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -21,11 +22,6 @@ def markdown(report: Mapping[str, Any]) -> str:
         _reasoning_page,
     ]
     return "\n".join(line for section in sections for line in [*section(report), ""]).strip() + "\n"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]
 
 
 def _size_page(report: Mapping[str, Any]) -> list[str]:
@@ -47,7 +43,7 @@ def _size_page(report: Mapping[str, Any]) -> list[str]:
     return [
         "; ".join(counts) + ".",
         "",
-        *_table(("words of", "mean", "sd", "least", "most"), rows),
+        *table(("words of", "mean", "sd", "least", "most"), rows),
     ]
 
 
@@ -63,7 +59,7 @@ def _vocabulary_page(report: Mapping[str, Any]) -> list[str]:
         for name, of in report["vocabulary"].items()
     ]
     headings = ("vocabulary of", "words", "types", f"MATTR ({MATTR_WINDOW})")
-    return _table((*headings, "distinct-1 (type-token ratio)", "distinct-2"), rows)
+    return table((*headings, "distinct-1 (type-token ratio)", "distinct-2"), rows)
 
 
 def _shape_page(report: Mapping[str, Any]) -> list[str]:
@@ -92,7 +88,7 @@ def _shape_page(report: Mapping[str, Any]) -> list[str]:
         "repeated frames",
         "most frequent frame",
     )
-    return _table(headings, rows)
+    return table(headings, rows)
 
 
 def _overlap_page(report: Mapping[str, Any]) -> list[str]:
@@ -109,7 +105,7 @@ def _overlap_page(report: Mapping[str, Any]) -> list[str]:
             ]
         )
     headings = ("with the brief", "content-word Jaccard", "most", "longest shared run", "most")
-    return _table(headings, rows)
+    return table(headings, rows)
 
 
 def _balance_page(report: Mapping[str, Any]) -> list[str]:
@@ -128,7 +124,7 @@ def _balance_page(report: Mapping[str, Any]) -> list[str]:
             for quantity, of in quantities.items()
         ]
         headings = [title, one, other, "d [95 % interval]", *([f"{one} higher"] if paired else [])]
-        lines += [*_table(headings, rows), *_why_no_interval(quantities), ""]
+        lines += [*table(headings, rows), *_why_no_interval(quantities), ""]
     return lines[:-1]
 
 
@@ -154,7 +150,7 @@ def _reasoning_page(report: Mapping[str, Any]) -> list[str]:
             f"Probes: {listed or 'none'}; {dialogues['without_probe']} dialogues without one."
         )
     rows = [[name, *_spread_cells(spread)] for name, spread in spreads.items()]
-    return [*_table(("", "mean", "sd", "least", "most"), rows), "", " ".join(said)]
+    return [*table(("", "mean", "sd", "least", "most"), rows), "", " ".join(said)]
 
 
 def _percent(share: float | None) -> str:

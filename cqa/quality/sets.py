@@ -11,7 +11,7 @@ from cqa.quality.balance import group_balance, overlap_with_brief, paired_balanc
 from cqa.quality.reasoning import probes, reasoning
 from cqa.quality.shape import FRAME_TOKENS, shape
 from cqa.quality.words import MATTR_WINDOW, counted, joined, vocabulary, word_counts
-from cqa.types import Annotation, Dialogue, Item
+from cqa.types import Annotation, Dialogue, Item, current
 
 
 def quality_of_annotations(
@@ -29,8 +29,7 @@ def quality_of_annotations(
     """
     if not annotations:
         raise DataRefused("no annotations to be measured", next_step="give at least one")
-    corrected = {annotation.corrects for annotation in annotations}
-    rows = [annotation for annotation in annotations if annotation.id not in corrected]
+    rows = current(annotations)
     texts = {
         "context": [row.context for row in rows],
         "brief": [joined(row.brief) for row in rows],

@@ -25,8 +25,6 @@ SHOWN = (
 )
 """What an item's own table shows."""
 
-WITHHELD = "not cleared for redistribution"
-
 
 @dataclass(frozen=True)
 class Side:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cqa.reporting.markdown_table import table
+
 _EFFECTS = (
     "model",
     "group",
@@ -124,13 +126,8 @@ def p_said(value: float | None) -> str:
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    headings = list(headings)
-    lines = [_line(row) for row in rows]
-    return [_line(headings), _line(["---"] * len(headings)), *lines] if lines else []
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    rows = list(rows)
+    return table(headings, rows) if rows else []
 
 
 def _effect(row: Mapping[str, Any]) -> list[str]:

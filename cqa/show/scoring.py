@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cqa.paths import shown
 from cqa.reporting.markdown import number
+from cqa.scores import judge_name
 from cqa.show.plain import as_json_object, print_line, print_table
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def _scoring(run: Run) -> None:
     summary = run.record["headline"]
     groups = summary["groups"]
     names = [name for name in groups[0] if f"{name}_scored" in groups[0]]
-    judge = run.record["config"]["judge"]
-    if "adapter" in run.record["inputs"]:
-        judge += f" + {run.record['label']}"
+    judge = judge_name(run.record)
     title = f"{run.record['label']}: judge {judge}, {summary['dtype']}; bits per token"
     rows = []
     for row in groups:

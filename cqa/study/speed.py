@@ -20,8 +20,6 @@ from cqa.types import Text
 if TYPE_CHECKING:
     from cqa.study.study import Study
 
-_MOST_PARAMETERS = {"cpu": 60_000_000, "cuda": 500_000_000}
-"""A model of more is not built with random weights only to be timed."""
 _SHAPE = (8, 128)
 """Rows and tokens of the pass that is timed."""
 _SAMPLE = 16
@@ -57,7 +55,7 @@ def measured(model: Model, dtype: str, rows: int) -> Speed:
     known = "bfloat16" if dtype == "bfloat16" else "float32"
     config = TrainConfig(method="full", dtype=known)
     counted = size.of(model, config)
-    if counted.parameters > _MOST_PARAMETERS[where]:
+    if counted.parameters > probe.MOST_PARAMETERS[where]:
         peak = probe.matmul_flop_per_second(known)
         token = 2.0 * counted.multiplied / (peak * _REACHED)
         step = max(rows * token, counted.parameters * counted.itemsize / _bytes_per_second(where))
@@ -106,17 +104,12 @@ def _median(work: Callable[[], object], where: str, times: int = 3) -> float:
     work()  # the first one warms up
     found = []
     for _ in range(times):
-        _settled(where)
+        probe.wait_for(where)
         began = time.perf_counter()
         work()
-        _settled(where)
+        probe.wait_for(where)
         found.append(time.perf_counter() - began)
     return statistics.median(found)
-
-
-def _settled(where: str) -> None:
-    if where == "cuda":
-        torch.cuda.synchronize()
 
 
 def _bytes_per_second(where: str) -> float:

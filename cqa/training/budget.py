@@ -75,11 +75,6 @@ class Budget:
     kept: float = KEPT
 
     @property
-    def limited(self) -> bool:
-        """Whether there is any ceiling."""
-        return any(value is not None for value in self._ceilings())
-
-    @property
     def keeps(self) -> bool:
         """Whether there is a ceiling of which a share can be kept for scoring and generation."""
         shared = (self.device_seconds, self.wall_seconds, self.flops, self.energy_wh, self.money)
@@ -144,10 +139,6 @@ class Budget:
         if self.device_seconds is not None:
             left.append((self.device_seconds - device) / devices)
         return min(left)
-
-    def _ceilings(self) -> tuple:
-        time = (self.device_seconds, self.wall_seconds)
-        return (*time, self.tokens, self.epochs, self.flops, self.energy_wh, self.money)
 
 
 def parse(text: str, beside: Rates | None = None) -> Budget:

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from cqa.reporting.markdown_table import table
+
 
 @dataclass(frozen=True)
 class Result:
@@ -177,9 +179,4 @@ def _plain(value: Any) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return "\n".join(table(heads, rows))

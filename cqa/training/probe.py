@@ -14,7 +14,7 @@ from cqa.model_ref import Model
 from cqa.training import head
 from cqa.training import size as sizes
 
-_MOST_PARAMETERS = {"cpu": 60_000_000, "cuda": 500_000_000}
+MOST_PARAMETERS = {"cpu": 60_000_000, "cuda": 500_000_000}
 """A model of more is not built with random weights only to be timed."""
 _STEPS = 3
 
@@ -22,6 +22,12 @@ _STEPS = 3
 def device() -> str:
     """The device that a training takes."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def wait_for(where: str) -> None:
+    """Return when the device has done all that was asked of it; a clock would stop too soon."""
+    if where == "cuda":
+        torch.cuda.synchronize()
 
 
 def matmul_flop_per_second(dtype: str = "float32", seconds: float = 0.15) -> float:
@@ -32,10 +38,10 @@ def matmul_flop_per_second(dtype: str = "float32", seconds: float = 0.15) -> flo
     best, until = 0.0, time.perf_counter() + seconds
     one @ one
     while best == 0.0 or time.perf_counter() < until:
-        _settled(where)
+        wait_for(where)
         began = time.perf_counter()
         one @ one
-        _settled(where)
+        wait_for(where)
         best = max(best, 2.0 * width**3 / (time.perf_counter() - began))
     return best
 
@@ -49,7 +55,7 @@ def seconds_per_token(
     micro-batch of rows as long as the median row, forward, backward and AdamW.
     """
     where = device()
-    if size.parameters > _MOST_PARAMETERS[where]:
+    if size.parameters > MOST_PARAMETERS[where]:
         return None
     with torch.random.fork_rng():
         made = sizes.empty(model, config, where).train()
@@ -64,17 +70,12 @@ def seconds_per_token(
         optimiser = torch.optim.AdamW(trained, lr=0.0)
         found = []
         for step in range(_STEPS + 1):
-            _settled(where)
+            wait_for(where)
             began = time.perf_counter()
             made(input_ids=ids, labels=labels, **fused).loss.backward()
             optimiser.step()
             optimiser.zero_grad()
-            _settled(where)
+            wait_for(where)
             if step:  # the first one warms up
                 found.append((time.perf_counter() - began) / ids.numel())
     return min(found), statistics.median(found), max(found)
-
-
-def _settled(where: str) -> None:
-    if where == "cuda":
-        torch.cuda.synchronize()

@@ -23,6 +23,7 @@ from transformers import PrinterCallback, TrainerState, set_seed  # noqa: E402
 from transformers.trainer_utils import get_last_checkpoint  # noqa: E402
 from trl import SFTConfig, SFTTrainer  # noqa: E402
 
+from cqa.device_faults import is_out_of_memory  # noqa: E402
 from cqa.errors import BudgetTooSmall  # noqa: E402
 from cqa.examples import Tokens  # noqa: E402
 from cqa.files import write_json  # noqa: E402
@@ -37,7 +38,6 @@ from cqa.training.size import lora_config  # noqa: E402
 from cqa.training.stop import (  # noqa: E402
     Stop,
     gently,
-    is_out_of_memory,
     smaller,
     told_of_full_disk,
     told_of_lost_process,

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ import numpy as np
 from cqa.conditions import Piece
 from cqa.lm import LanguageModel, load
 from cqa.model_ref import Model, Subject
-from cqa.paths import NEUTRAL_TEXTS, shipped
+from cqa.training import neutral
 
-GENRES = ("fiction", "factual")
 _NORMAL_975 = 1.959964
 
 
@@ -29,18 +27,12 @@ def measure(base: Model, tuned: Subject, dtype: str) -> dict[str, Any]:
     began = time.monotonic()
     found: dict[str, Any] = {}
     after = load(tuned.model, adapter=tuned.adapter, dtype=dtype)
-    for genre in GENRES:
-        path = shipped(NEUTRAL_TEXTS) / f"{genre}.txt"
-        texts = passages(path)
+    for genre in neutral.GENRES:
+        texts = neutral.passages(genre)
         sizes = np.array([len(text.encode()) for text in texts], dtype=float)
-        one, two = _bits_of_base(base, dtype, path), np.array(bits(after, texts))
+        one, two = _bits_of_base(base, dtype, texts), np.array(bits(after, texts))
         found[genre] = changed(one, two, sizes)
     return {"unit": "bits per byte", **found, "seconds": round(time.monotonic() - began, 2)}
-
-
-def passages(path: Path) -> list[str]:
-    """The passages of a file, one a paragraph."""
-    return [part.strip() for part in path.read_text("utf-8").split("\n\n") if part.strip()]
 
 
 def bits(lm: LanguageModel, texts: Sequence[str]) -> list[float]:
@@ -80,6 +72,6 @@ def changed(before: np.ndarray, after: np.ndarray, sizes: np.ndarray) -> dict[st
 
 
 @lru_cache(maxsize=8)
-def _bits_of_base(base: Model, dtype: str, path: Path) -> np.ndarray:
+def _bits_of_base(base: Model, dtype: str, texts: tuple[str, ...]) -> np.ndarray:
     """Of a study with several trainings the base is measured once."""
-    return np.array(bits(load(base, dtype=dtype), passages(path)))
+    return np.array(bits(load(base, dtype=dtype), texts))

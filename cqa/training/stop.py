@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,11 +10,9 @@ from pathlib import Path
 
 import torch
 
+from cqa.device_faults import is_disk_full
 from cqa.errors import CqaError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_SAID = ("No space left", "os error 28", "PytorchStreamWriter failed", "File too large",
-              "unexpected pos")  # fmt: skip
 _LOST_SAID = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
 
@@ -67,26 +64,17 @@ def told_of_lost_process() -> Iterator[None]:
 
 @contextmanager
 def told_of_full_disk(folder: Path) -> Iterator[None]:
-    """A full disk becomes one message. Writers of weights tell of it in their own words."""
+    """A full disk becomes one message."""
     try:
         yield
     except Exception as error:  # safetensors, torch and the OS have no error class in common
-        said = str(error)
-        full = isinstance(error, OSError) and error.errno in _FULL
-        if not full and not any(words in said for words in _FULL_SAID):
+        if not is_disk_full(error):
             raise
         raise CqaError(
             f"{folder.name}: the disk is full, so a checkpoint could not be written "
-            f"({said.splitlines()[0]}); those that were written before are whole",
+            f"({str(error).splitlines()[0]}); those that were written before are whole",
             next_step="make room, then repeat the command: it goes on from the last one",
         ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device's memory was too small. A CPU's allocator has only its message."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def smaller(micro_batch: int, rows_a_step: int) -> int | None:

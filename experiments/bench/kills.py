@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from cqa import quiet
+from cqa import paths, quiet
 
 quiet.libraries()
 torch.set_num_threads(1)
@@ -69,10 +69,10 @@ def few_rows(folder: Path) -> Path:
         (few / name).write_text("".join(lines[:4]), "utf-8")
     shutil.copy(source / "batch.toml", few)
     neutral.mkdir()
-    for file in shipped(side_effects.NEUTRAL_TEXTS).glob("*.txt"):
+    for file in shipped(paths.NEUTRAL_TEXTS).glob("*.txt"):
         passages = file.read_text("utf-8").split("\n\n")[:4]
         (neutral / file.name).write_text("\n\n".join(passages), "utf-8")
-    side_effects.NEUTRAL_TEXTS = str(neutral)
+    paths.NEUTRAL_TEXTS = str(neutral)
     return few
 
 

@@ -23,6 +23,7 @@ from cqa import columns, conditions, ingest, model_ref, paths, score, train
 from cqa.cli import wiring
 from cqa.config import GenerateConfig, TrainConfig
 from cqa.runs import Run
+from cqa.scores import iter_scores
 from cqa.texts import TextFile, as_texts
 from cqa.training import estimate, size
 
@@ -104,7 +105,7 @@ def measured(scored: Run) -> Measured:
         count = sum(1 for _ in TextFile(file))
         reading = (time.process_time() - began) / count
         began = time.process_time()
-        score.summarise(score._scores(scored.file("scores.jsonl")))
+        score.summarise(iter_scores(scored.file("scores.jsonl")))
         columns.write([scored], Path(folder) / "scores.parquet")
         joining = (time.process_time() - began) / len(texts)
     written = ("scores.jsonl", "traces.parquet", "scores.parquet")

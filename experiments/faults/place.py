@@ -121,7 +121,7 @@ def few_words(folder: Path) -> None:
         (folder / file.name).write_text(
             "\n\n".join(file.read_text("utf-8").split("\n\n")[:2]), "utf-8"
         )
-    paths.NEUTRAL_TEXTS = side_effects.NEUTRAL_TEXTS = str(folder)
+    paths.NEUTRAL_TEXTS = str(folder)
     two = score.reference()[:2]
     score.reference = lambda: two
 
