@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cqa import analysis, runs, writing
+from cqa import analysis, runs, style
 from cqa.errors import CqaError
 from cqa.reporting import generated, outputs, results
-from cqa.reporting.pair import pair
-from cqa.reporting.reading import (
+from cqa.reporting.choose import pair
+from cqa.reporting.inputs import (
     probes_of,
     probing,
     scores_of,
@@ -35,7 +35,7 @@ _CODE = (
     "study/cases.py",
     "analysis.py",
     "pairing.py",
-    "writing.py",
+    "style.py",
     "overlap.py",
     "probes.py",
 )
@@ -140,7 +140,7 @@ def _run(
         ]
         compared = analysis.corrected(separate)
         written = written_by(models, excluded)
-        source = writing.Source.of(text for one in annotations for text in words_of(one))
+        source = style.Source.of(text for one in annotations for text in words_of(one))
         found = results.of(what.config, compared, models, base) | {
             "writing": generated.judged(written, source, settings["primary"]),
             "writing_changes": generated.changes(written, settings["primary"]),

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from cqa import agreement, audit
 from cqa.audit import (
     CLASSES,
+    Basis,
     Mark,
-    Material,
     Predictions,
     calibration,
     quantify,
@@ -517,9 +517,9 @@ def test_nothing_can_be_learned_from_a_single_work():
 
 
 def test_lessons_are_cut_from_annotations_and_only_b_of_the_dialogues_is_none():
-    material = audit.shipped_material()
-    lessons = teaching.lessons(material.annotations[:1], material.dialogues[:1])
-    annotation, dialogue = material.annotations[0], material.dialogues[0]
+    basis = audit.shipped_basis()
+    lessons = teaching.lessons(basis.annotations[:1], basis.dialogues[:1])
+    annotation, dialogue = basis.annotations[0], basis.dialogues[0]
     of_kind = {lesson.text: lesson.kind for lesson in lessons}
     step = annotation.reasoning[0]
     assert of_kind[sentences_of(step.claim)[0]] == step.kind
@@ -567,19 +567,19 @@ def test_marks_of_different_sentences_are_not_merged(tmp_path):
 
 
 def test_what_ships_holds_together():
-    material = audit.shipped_material()
-    assert len(material.marks) >= audit.LEAST_MARKS
-    assert all(mark.mark_2 for mark in material.marks)
-    assert {mark.key for mark in material.marks} == set(material.predictions.probabilities)
-    assert sum(one.sentences for one in material.drawn) == len(material.marks)
+    basis = audit.shipped_basis()
+    assert len(basis.marks) >= audit.LEAST_MARKS
+    assert all(mark.mark_2 for mark in basis.marks)
+    assert {mark.key for mark in basis.marks} == set(basis.predictions.probabilities)
+    assert sum(one.sentences for one in basis.drawn) == len(basis.marks)
     # After a change of the annotations: audit.predict_marks writes predictions.json anew.
-    assert material.predictions.classifier == teaching.identity(material.lessons())
+    assert basis.predictions.classifier == teaching.identity(basis.lessons())
 
 
 # --- the report ---------------------------------------------------------------------------------
 
 
-def tiny_material(**changes) -> Material:
+def tiny_basis(**changes) -> Basis:
     """A classifier that cannot err here, and 60 marks of two other data sets that agree with it."""
     lessons = taught()
     marks = [
@@ -595,7 +595,7 @@ def tiny_material(**changes) -> Material:
         "marks": marks,
         "predictions": Predictions(classifier=teaching.identity(lessons), probabilities=said),
     }
-    return Material(**given | changes)
+    return Basis(**given | changes)
 
 
 @pytest.fixture
@@ -614,7 +614,7 @@ def tiny(tmp_path) -> Path:
 
 
 def test_the_report_of_a_tiny_data_set_by_hand(tiny):
-    report = audit.run([tiny], tiny_material(), least_marks=60, replicates=50)
+    report = audit.run([tiny], tiny_basis(), least_marks=60, replicates=50)
     json.dumps(report, allow_nan=False)
     (found,) = report["data_sets"]
     assert found["sentences_read"] == 9
@@ -639,15 +639,13 @@ def test_the_report_of_a_tiny_data_set_by_hand(tiny):
 
 
 def test_the_report_can_be_repeated_and_shows_no_sentence(tiny):
-    one, other = (
-        audit.run([tiny], tiny_material(), least_marks=60, replicates=20) for _ in range(2)
-    )
+    one, other = (audit.run([tiny], tiny_basis(), least_marks=60, replicates=20) for _ in range(2))
     assert one == other
     assert "stanza" not in json.dumps(one) + audit.markdown(one)
 
 
 def test_the_page_has_a_row_for_every_class(tiny):
-    report = audit.run([tiny], tiny_material(), least_marks=60, replicates=20)
+    report = audit.run([tiny], tiny_basis(), least_marks=60, replicates=20)
     lines = audit.markdown(report).splitlines()
     row = next(line for line in lines if "| craft |" in line)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -660,7 +658,7 @@ def test_the_page_has_a_row_for_every_class(tiny):
 
 
 def test_without_enough_marks_there_are_only_naive_shares_and_a_reason(tiny):
-    report = audit.run([tiny], tiny_material(), replicates=20)
+    report = audit.run([tiny], tiny_basis(), replicates=20)
     (found,) = report["data_sets"]
     assert found["method"] is None
     assert "too few marked sentences" in found["reason"]
@@ -675,13 +673,13 @@ def test_marks_whose_classifier_is_another_need_their_files(tiny, tmp_path):
     here = Mark(key=sentence.key, mark_1="craft")
     gone = Mark(key=f"gone.txt:1:text:1:{0:016x}", mark_1="none")
     stale = Predictions(classifier="another", probabilities={gone.key: (1, 0, 0, 0, 0)})
-    material = tiny_material(marks=[here, gone], predictions=stale)
-    report = audit.run([tiny], material, least_marks=1, replicates=10)
+    basis = tiny_basis(marks=[here, gone], predictions=stale)
+    report = audit.run([tiny], basis, least_marks=1, replicates=10)
     assert (report["marks"]["used"], report["marks"]["missing"]) == (1, 1)
     assert report["marks"]["agreement"]["reason"] == "no sentence has two marks"
     with pytest.raises(DataRefused, match=r"gone\.txt"):
-        audit.predict_marks([tiny], material, tmp_path / "out.json")
-    written = audit.predict_marks([tiny], tiny_material(marks=[here]), tmp_path / "out.json")
+        audit.predict_marks([tiny], basis, tmp_path / "out.json")
+    written = audit.predict_marks([tiny], tiny_basis(marks=[here]), tmp_path / "out.json")
     assert np.argmax(written.probabilities[here.key]) == CLASSES.index("craft")
 
 
@@ -697,10 +695,10 @@ def test_a_data_set_marked_itself_is_judged_by_its_marks(tmp_path):
         Mark(key=s.key, mark_1="craft" if n < 10 else "audience")
         for n, s in enumerate(audit.iter_sentences(path))
     ]
-    base = tiny_material()
+    base = tiny_basis()
     drawn = audit.Drawn(file=path.name, sha256=sha256_of(path), fields=(), sentences=40, seed=0)
-    material = tiny_material(marks=[*base.marks, *own], drawn=[drawn])
-    report = audit.run([path], material, least_marks=60, replicates=30)
+    basis = tiny_basis(marks=[*base.marks, *own], drawn=[drawn])
+    report = audit.run([path], basis, least_marks=60, replicates=30)
     (found,) = report["data_sets"]
     assert (found["method"], found["sentences_marked"]) == ("marks", 40)
     assert found["shares"]["craft"]["share"] == pytest.approx(0.25, abs=0.01)
@@ -710,14 +708,14 @@ def test_a_data_set_marked_itself_is_judged_by_its_marks(tmp_path):
     assert other["marks"]["audience"] == 0.75
     assert report["transfer"]["mean_absolute_error"]["naive"] == pytest.approx(2 * 0.75 / 5)
     path.write_text(path.read_text() + json.dumps({"t": "Reader laughs and expects it."}) + "\n")
-    (changed,) = audit.run([path], material, least_marks=60, replicates=10)["data_sets"]
+    (changed,) = audit.run([path], basis, least_marks=60, replicates=10)["data_sets"]
     assert changed["method"] == "adjusted"  # the marks were drawn from another file
 
 
 def test_a_strange_language_is_said_to_be_one(tmp_path):
     path = tmp_path / "zh.txt"
     path.write_text("他不知道这件事情的原因。\n\n读者会以为他已经走了。\n")
-    report = audit.run([path], tiny_material(), least_marks=60, replicates=10)
+    report = audit.run([path], tiny_basis(), least_marks=60, replicates=10)
     assert report["data_sets"][0]["unknown_words"] == 1
     assert any("worth little" in limit for limit in report["limits"])
     assert any("English only" in limit for limit in report["limits"])
@@ -726,4 +724,4 @@ def test_a_strange_language_is_said_to_be_one(tmp_path):
 @pytest.mark.parametrize("options", [{"at_most": 1}, {"replicates": 0}])
 def test_meaningless_sizes_are_refused(tiny, options):
     with pytest.raises(UsageRefused):
-        audit.run([tiny], tiny_material(), **options)
+        audit.run([tiny], tiny_basis(), **options)

@@ -155,7 +155,7 @@ here.write_text(here.read_text() + ", then done")
 """
 
 
-class Slow(work.Work):
+class Slow(work.StudyJob):
     """A work that waits for its signal the first time, and is done at once the second."""
 
     def command(self, names, *, alone):

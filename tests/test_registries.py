@@ -15,7 +15,7 @@ from cqa import importers, materials, measures
 from cqa.config import read_experiment
 from cqa.errors import DataRefused
 from cqa.examples import examples
-from cqa.importers import reading, tools
+from cqa.importers import formats, tools
 from cqa.types import Annotation
 
 MEASURE, READER, LINE, MATERIAL = re.findall(
@@ -60,9 +60,9 @@ def test_an_importer_is_found_by_the_records_it_fits_and_its_dialogues_are_read(
     monkeypatch, workplace
 ):
     read_interview = added(READER, tools)["read_interview"]
-    names = vars(reading) | {"tools": SimpleNamespace(read_interview=read_interview)}
+    names = vars(formats) | {"tools": SimpleNamespace(read_interview=read_interview)}
     for name, form in eval(f"{{{LINE}}}", names).items():
-        monkeypatch.setitem(reading.RECORDS, name, form)
+        monkeypatch.setitem(formats.RECORDS, name, form)
     spoken = [
         {"who": "C", "says": "You hear it first."},
         {"who": "B", "says": "And if there were a lift?"},

@@ -16,7 +16,7 @@ import pytest
 from conftest import annotation, dialogue, experiment, items, write_rows
 from markdown_it import MarkdownIt
 
-from cqa import report, stats, writing
+from cqa import report, stats, style
 from cqa.errors import EXIT_GATE, UsageRefused
 from cqa.reporting import generated, latex, listing, sheets, svg
 from cqa.reporting import results as of_results
@@ -442,18 +442,18 @@ def test_texts_of_models_are_compared_item_by_item_under_the_same_seeds(reported
         kept = [key for key in two if None not in (one[key], two[key])]
         assert change["change"] == pytest.approx(sum(two[k] - one[k] for k in kept) / len(kept))
     assert len(results["writing_changes"]) == 2 * len(changed) == 8
-    style = {row["measure"]: row for row in results["style"] if row["model"] == "shuffled-s0"}
-    assert set(style) == set(writing.MEASURES)
-    assert (style["words"]["items"], style["words"]["works"]) == (12, 12)
+    measures = {row["measure"]: row for row in results["style"] if row["model"] == "shuffled-s0"}
+    assert set(measures) == set(style.MEASURES)
+    assert (measures["words"]["items"], measures["words"]["works"]) == (12, 12)
     words = {}
     for model in ("base", "shuffled-s0"):
         path = next(reported.parent.glob(f"generate-{model}-*/texts.jsonl"))
         texts = [Text(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
-        words[model] = sum(len(writing.words(text.text)) for text in texts) / len(texts)
+        words[model] = sum(len(style.words(text.text)) for text in texts) / len(texts)
         seeds = {(text.item, text.sample, text.meta["seed"]) for text in texts}
         assert seeds == words.setdefault("seeds", seeds)
-    assert style["words"]["base"] == pytest.approx(words["base"])
-    assert style["words"]["change"] == pytest.approx(words["shuffled-s0"] - words["base"])
+    assert measures["words"]["base"] == pytest.approx(words["base"])
+    assert measures["words"]["change"] == pytest.approx(words["shuffled-s0"] - words["base"])
 
 
 def test_the_seeds_of_an_arm_are_taken_together_and_an_item_needs_all_of_them():
@@ -462,7 +462,7 @@ def test_the_seeds_of_an_arm_are_taken_together_and_an_item_needs_all_of_them():
         return generated.Written(label, texts, [], arm=label.split("-")[0])
 
     models = [model("base", [2, 4, 6, 8]), model("a-s1", [3, 5, 7, 0]), model("a-s2", [4, 6, 8, 9])]
-    rows = generated.style([*models, model("b-s1", [2, 4, 6, 8])], writing.Source.of([]))
+    rows = generated.style([*models, model("b-s1", [2, 4, 6, 8])], style.Source.of([]))
     words = {row["model"]: row for row in rows if row["measure"] == "words"}
     assert set(words) == {"a", "b-s1"}
     assert words["a"]["change"] == pytest.approx((1 + 1 + 1 - 8 + 2 + 2 + 2 + 1) / 8)
@@ -475,14 +475,14 @@ def written(item: str, sample: int, text: str, ended: bool = True) -> Text:
 
 
 def test_measures_of_writing_can_be_checked_by_hand():
-    source = writing.Source.of(["Once the grey cat sat on the red mat.", "A dog."])
+    source = style.Source.of(["Once the grey cat sat on the red mat.", "A dog."])
     texts = [
         written("a", 0, "a b a b"),
         written("a", 1, "A, b! a b.", ended=False),  # the same words
         written("b", 0, "the grey cat sat on the mat today"),
         written("b", 1, ""),
     ]
-    found = writing.measured(texts, source)
+    found = style.measured(texts, source)
     assert found["a"]["words"] == 4
     assert found["a"]["distinct_1"] == pytest.approx(2 / 8)
     assert found["a"]["distinct_2"] == pytest.approx(2 / 6)  # a b, b a of three pairs each
@@ -492,12 +492,12 @@ def test_measures_of_writing_can_be_checked_by_hand():
     assert found["b"]["empty"] == 0.5
     assert found["b"]["copied_words"] == 6  # the grey cat sat on the
     assert found["a"]["repetition"] == 0.0
-    assert writing.repetition("to be or not to be or not") == pytest.approx(1 / 5)
-    assert writing.repetition("too short") is None
-    overall = writing.overall(texts, found)
+    assert style.repetition("to be or not to be or not") == pytest.approx(1 / 5)
+    assert style.repetition("too short") is None
+    overall = style.overall(texts, found)
     assert (overall["texts"], overall["empty"], overall["ended_by_itself"]) == (4, 1, 3)
     assert overall["longest_copy_words"] == 6
-    assert writing.measured(texts[2:3], source)["b"]["distinct_k"] is None  # of one sample
+    assert style.measured(texts[2:3], source)["b"]["distinct_k"] is None  # of one sample
 
 
 @pytest.mark.parametrize(
@@ -512,14 +512,14 @@ def test_measures_of_writing_can_be_checked_by_hand():
     ],
 )
 def test_lock_in_is_the_form_of_an_annotation_or_a_transcript(text, locked):
-    assert writing.lock_in(text) is locked
+    assert style.lock_in(text) is locked
 
 
 def test_kinds_are_told_by_their_word_pairs():
     # pairs with the beginning: {·a ab bc cd} and {·a ab bc ce}: 3 of 5 shared, one kind
-    assert writing.kinds(["a b c d", "a b c e"]) == 1
-    assert writing.kinds(["a b c d", "d c b a"]) == 2
-    assert writing.kinds(["", "", "a"]) == 2
+    assert style.kinds(["a b c d", "a b c e"]) == 1
+    assert style.kinds(["a b c d", "d c b a"]) == 2
+    assert style.kinds(["", "", "a"]) == 2
 
 
 def test_latex_sets_names_as_they_stand():

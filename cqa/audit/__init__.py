@@ -5,18 +5,18 @@ counts is corrected by its errors on sentences marked by the guide (annotations/
 """
 
 from cqa.audit.auditing import LEAST_MARKS, run
+from cqa.audit.basis import Basis, predict_marks, shipped_basis
 from cqa.audit.marks import CLASSES, Class, Drawn, Mark, Predictions, merge_marks
-from cqa.audit.material import Material, predict_marks, shipped_material
 from cqa.audit.page import markdown
 from cqa.audit.reading import Sample, Sentence, iter_sentences, sample
 
 __all__ = [
     "CLASSES",
     "LEAST_MARKS",
+    "Basis",
     "Class",
     "Drawn",
     "Mark",
-    "Material",
     "Predictions",
     "Sample",
     "Sentence",
@@ -26,5 +26,5 @@ __all__ = [
     "predict_marks",
     "run",
     "sample",
-    "shipped_material",
+    "shipped_basis",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cqa.audit import quantify
+from cqa.audit.basis import Basis, Known, is_drawn_from, known_of
 from cqa.audit.classifier import Classifier
 from cqa.audit.grounds import (
     LEAST_OWN_MARKS,
@@ -19,7 +20,6 @@ from cqa.audit.grounds import (
     transfer_between,
 )
 from cqa.audit.marks import CLASSES
-from cqa.audit.material import Known, Material, is_drawn_from, known_of
 from cqa.audit.quantify import Shares
 from cqa.audit.reading import LONGER_THAN, Sample, sample
 from cqa.errors import UsageRefused
@@ -31,7 +31,7 @@ LEAST_MARKS = 300
 
 def run(
     paths: Sequence[Path],
-    material: Material,
+    basis: Basis,
     *,
     marked_files: Sequence[Path] = (),
     fields: Sequence[str] = (),
@@ -44,7 +44,7 @@ def run(
     """The coverage audit of data sets, as one JSON value; `markdown` makes it a page.
 
     Of each data set at most `at_most` distinct sentences are read, drawn with `seed`. Where the
-    material's predictions are of another classifier (other annotations), the marked sentences are
+    predictions of the basis are of another classifier (other annotations), the marked sentences are
     read from `marked_files` and `paths`; with fewer than `least_marks` of them no share is given
     but the naive one. No sentence of any data set stands in the result.
     """
@@ -55,15 +55,15 @@ def run(
     samples = [
         sample(path, at_most, seed=seed, fields=fields, longer_than=longer_than) for path in paths
     ]
-    classifier = material.classifier()
-    known = known_of(material, classifier, [*marked_files, *paths])
+    classifier = basis.classifier()
+    known = known_of(basis, classifier, [*marked_files, *paths])
     enough = known if len(known.marks) >= least_marks else None
     data_sets = []
     with threadpool_limits(1):
-        transfer = transfer_between(known, material.drawn, seed, min(replicates, 200))
+        transfer = transfer_between(known, basis.drawn, seed, min(replicates, 200))
         for path, drawn in zip(paths, samples, strict=True):
             own = None
-            if enough and is_drawn_from(path, fields, material.drawn):
+            if enough and is_drawn_from(path, fields, basis.drawn):
                 own = enough.of(path.name, fields)
                 own = own if own.sum() >= LEAST_OWN_MARKS else None
             found = _data_set(path, drawn, classifier, enough, own, seed, replicates)
@@ -80,7 +80,7 @@ def run(
         },
         "data_sets": data_sets,
         "classifier": cross_validation(classifier),
-        "marks": marks_made(material.marks, known),
+        "marks": marks_made(basis.marks, known),
         "transfer": transfer,
         "limits": limits(classifier, known, transfer, data_sets),
     }

@@ -10,9 +10,9 @@ import numpy as np
 
 from cqa import agreement
 from cqa.audit import calibration, quantify
+from cqa.audit.basis import Known
 from cqa.audit.classifier import SETTINGS, Classifier
 from cqa.audit.marks import CLASSES, Drawn, Mark, class_number
-from cqa.audit.material import Known
 from cqa.audit.quantify import FloatArray
 
 LEAST_OWN_MARKS = 30

@@ -69,7 +69,7 @@ def ingest(
 def _audit(files: list[Path], as_json: bool) -> None:
     from cqa import audit, show
 
-    report = audit.run(files, audit.shipped_material())
+    report = audit.run(files, audit.shipped_basis())
     if as_json:
         show.as_json_object(report)
     else:

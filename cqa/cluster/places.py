@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import submitit
 
 from cqa.cluster.chains import Chain
-from cqa.cluster.work import GRACE_SECONDS, Job, Work
+from cqa.cluster.work import GRACE_SECONDS, Job, StudyJob
 from cqa.errors import CqaError, UsageRefused
 from cqa.files import read_json, write_json
 from cqa.progress import say
@@ -54,7 +54,7 @@ class Request:
     def work(self, chain: Chain, steps: Sequence[Step], threads: int | None = None) -> Job:
         """The job that does these steps of a chain."""
         names = tuple(step.name for step in steps)
-        return Work(self.file, names, self.failures(chain), self.devices, threads)
+        return StudyJob(self.file, names, self.failures(chain), self.devices, threads)
 
     def failures(self, chain: Chain) -> Path:
         """Where the jobs of a chain say what failed and why."""

@@ -101,7 +101,7 @@ class Job(ABC):
 
 
 @dataclass
-class Work(Job):
+class StudyJob(Job):
     """Steps of a chain of a study."""
 
     file: Path

@@ -6,7 +6,7 @@
 `speakers` who is B and who is C, `facts` what is said beside the turns, `building` makes the whole.
 """
 
-from cqa.importers.reading import FORMATS, detect, read
+from cqa.importers.formats import FORMATS, detect, read
 from cqa.importers.record import Imported
 from cqa.importers.speakers import mapping
 

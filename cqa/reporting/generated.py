@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cqa import analysis, writing
+from cqa import analysis
 from cqa.reporting.results import row, together
+from cqa.style import MEASURES, Source, measured, overall
 from cqa.types import Score, Text
 
 OWN = "the judge marks its own text"
@@ -29,7 +30,7 @@ class Written:
     """Ids: of the writing, of the fixed judge's scoring, of its own."""
 
 
-def judged(models: Sequence[Written], source: writing.Source, primary: str) -> list[dict[str, Any]]:
+def judged(models: Sequence[Written], source: Source, primary: str) -> list[dict[str, Any]]:
     """One row for each model and way of judging, the base first; `marked` says which way it is.
 
     A judge that wrote the texts itself is no fixed judge for them: `judge_wrote` says whose.
@@ -40,7 +41,7 @@ def judged(models: Sequence[Written], source: writing.Source, primary: str) -> l
         for one in models:
             if not (scores := scores_of(one)):
                 continue
-            facts = writing.overall(one.texts, writing.measured(one.texts, source))
+            facts = overall(one.texts, measured(one.texts, source))
             rows.append(
                 {"model": one.label, "judge": scores[0].judge, "marked": _said(way, one, own)}
                 | {"judge_wrote": own, "runs": list(one.runs)}
@@ -69,16 +70,16 @@ def changes(models: Sequence[Written], primary: str) -> list[dict[str, Any]]:
     return together(rows)
 
 
-def style(models: Sequence[Written], source: writing.Source) -> list[dict[str, Any]]:
+def style(models: Sequence[Written], source: Source) -> list[dict[str, Any]]:
     """Each measure of the writing before and after, over the seeds of an arm, paired by item."""
     if not models:
         return []
     works = {text.item or text.id or "": text.work for text in models[0].texts}
-    before = writing.measured(models[0].texts, source)
+    before = measured(models[0].texts, source)
     rows = []
     for label, seeds in _arms(models):
-        after = [writing.measured(one.texts, source) for one in seeds]
-        for measure in writing.MEASURES:
+        after = [measured(one.texts, source) for one in seeds]
+        for measure in MEASURES:
             found = _paired(before, after, works, measure)
             rows.append({"model": label, "measure": measure} | found)
     return rows

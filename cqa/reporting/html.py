@@ -17,8 +17,8 @@ from markupsafe import Markup
 from cqa import __version__, render
 from cqa.reporting.markdown import noise, number, p_said, p_value
 from cqa.reporting.sheets import Sheet
+from cqa.style import MEASURES
 from cqa.types import PARTS, Text
-from cqa.writing import MEASURES
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("cqa"),

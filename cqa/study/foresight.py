@@ -26,7 +26,7 @@ materials differ in how many of their tokens are learned)."""
 
 
 @dataclass(frozen=True)
-class Work:
+class StepsLeft:
     """The steps of one kind that are still to be done."""
 
     kind: str
@@ -42,7 +42,7 @@ class Foresight:
 
     steps: int
     done: int
-    work: tuple[Work, ...]
+    work: tuple[StepsLeft, ...]
     items: int
     works: int
     seeds: int
@@ -154,7 +154,7 @@ def foresee(study: Study, rates: Rates) -> Foresight:
     )
 
 
-def _work(study: Study, todo: Sequence[Step], rates: Rates) -> list[Work]:
+def _work(study: Study, todo: Sequence[Step], rates: Rates) -> list[StepsLeft]:
     """What is to be done, kind by kind: as long as the like of it took here, else as timed now."""
     durations, found = Durations(study), []
     for kind in dict.fromkeys(step.kind for step in todo):
@@ -167,7 +167,7 @@ def _work(study: Study, todo: Sequence[Step], rates: Rates) -> list[Work]:
         else:
             each, basis = _timed(study, kind)
             seconds = each * len(steps)
-        found.append(Work(kind, len(steps), seconds, basis))
+        found.append(StepsLeft(kind, len(steps), seconds, basis))
     return found
 
 

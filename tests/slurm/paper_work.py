@@ -41,14 +41,14 @@ pathlib.Path(sys.argv[1], "rank-" + os.environ["RANK"]).write_text(" ".join(seen
 """
 
 
-class Slow(work.Work):
+class Slow(work.StudyJob):
     """Writes down what happens to it; a training waits for its end the first time."""
 
     def command(self, names: Sequence[str], *, alone: bool) -> list[str]:
         return [sys.executable, "-c", _SLOW, str(self.file), str(self.failures), *names]
 
 
-class Who(work.Work):
+class Who(work.StudyJob):
     """Each of its processes says which of how many it is, and on which node."""
 
     def command(self, names: Sequence[str], *, alone: bool) -> list[str]:

@@ -28,7 +28,7 @@ AUDIT_FOLDER = "annotations/audit"
 
 
 @dataclass(frozen=True)
-class Material:
+class Basis:
     """What an audit rests on: what the classifier learns from, and the marks that judge it."""
 
     annotations: Sequence[Annotation]
@@ -53,11 +53,11 @@ class Material:
         return fit(self.lessons(), elsewhere)
 
 
-def shipped_material() -> Material:
+def shipped_basis() -> Basis:
     """The founding batch with the marks of annotations/audit."""
     batch, folder = shipped(FOUNDING_BATCH), shipped(AUDIT_FOLDER)
     predictions = folder / "predictions.json"
-    return Material(
+    return Basis(
         annotations=read_rows(batch / "annotations.jsonl", Annotation),
         dialogues=read_rows(batch / "dialogues.jsonl", Dialogue),
         plain=read_rows(folder / "sentences.jsonl", Lesson, unique="text"),
@@ -69,14 +69,14 @@ def shipped_material() -> Material:
     )
 
 
-def predict_marks(files: Sequence[Path], material: Material, out: Path) -> Predictions:
+def predict_marks(files: Sequence[Path], basis: Basis, out: Path) -> Predictions:
     """Write what the classifier says of the marked sentences, read from the files they stand in.
 
     To be repeated whenever the annotations change: afterwards an audit needs those files no more.
     """
-    classifier = material.classifier()
-    predictions = predictions_of(files, material.marks, classifier)
-    if missing := [m.key for m in material.marks if m.key not in predictions.probabilities]:
+    classifier = basis.classifier()
+    predictions = predictions_of(files, basis.marks, classifier)
+    if missing := [m.key for m in basis.marks if m.key not in predictions.probabilities]:
         raise DataRefused(
             f"{len(missing)} marked sentences are in none of these files, such as {missing[0]!r}",
             next_step="give every file that the marks name",
@@ -124,13 +124,13 @@ class Known:
         return np.array([m.file == file and in_fields(m.field, fields) for m in self.marks], bool)
 
 
-def known_of(material: Material, classifier: Classifier, files: Sequence[Path]) -> Known:
+def known_of(basis: Basis, classifier: Classifier, files: Sequence[Path]) -> Known:
     said: dict[str, tuple[float, ...]] = {}
-    if material.predictions and material.predictions.classifier == classifier.sha256:
-        said = dict(material.predictions.probabilities)
-    if unsaid := [mark for mark in material.marks if mark.key not in said]:
+    if basis.predictions and basis.predictions.classifier == classifier.sha256:
+        said = dict(basis.predictions.probabilities)
+    if unsaid := [mark for mark in basis.marks if mark.key not in said]:
         said |= predictions_of(files, unsaid, classifier).probabilities
-    marks = tuple(mark for mark in material.marks if mark.key in said)
+    marks = tuple(mark for mark in basis.marks if mark.key in said)
     numbers = {row: number for number, row in enumerate(sorted({m.row for m in marks}))}
     names = sorted({m.file for m in marks})
     truth = np.eye(len(CLASSES))[[CLASSES.index(lesson.kind) for lesson in classifier.lessons]]
@@ -145,7 +145,7 @@ def known_of(material: Material, classifier: Classifier, files: Sequence[Path]) 
             np.array([numbers[m.row] for m in marks], int),
             np.array([names.index(m.file) for m in marks], int),
         ),
-        len(material.marks) - len(marks),
+        len(basis.marks) - len(marks),
         quantify.misclassification(quantify.one_hot(classifier.held_out), truth, even),
     )
 

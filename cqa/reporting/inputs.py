@@ -15,9 +15,9 @@ from cqa.files import read_rows, sha256_of, sha256_of_rows
 from cqa.paths import BENCHMARK_ITEMS, shipped
 from cqa.probes import treatments
 from cqa.reporting import heat, items
+from cqa.reporting.choose import is_tuned
 from cqa.reporting.generated import Written
 from cqa.reporting.items import Side, Tokens
-from cqa.reporting.pair import is_tuned
 from cqa.runs import Run
 from cqa.score import PRIMARY
 from cqa.study.cases import Case

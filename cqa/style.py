@@ -1,4 +1,4 @@
-"""What happened to the writing: endings, diversity, repetition, lock-in, copying. No model needed.
+"""The style of what was written: endings, diversity, repetition, lock-in, copying. No model needed.
 
 Every measure is taken of one item: of its text, or of its samples together where it speaks of
 several. So models are compared item by item over the same briefs and seeds, and resampled by work.
