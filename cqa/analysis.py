@@ -79,6 +79,7 @@ class Comparison:
     """Of the primary on literary items: what became likelier, the text with its own brief
     (`own brief`) and with mismatched ones (`mismatched briefs`), in bits per token."""
     difference: stats.DifferenceOfDifferences | None
+    difference_detectable: stats.Power | None
     selective: stats.Claim | None
     control: stats.Claim | None
     tost_p: float | None
@@ -100,7 +101,7 @@ def compare(
     *tuned: Sequence[Score],
     primary: str,
     margin: float,
-    noise_floor: float,
+    noise_floor: float | None,
     on: Literal["benchmark", "writing"] = "benchmark",
 ) -> Comparison:
     """Everything about one tuned model, or one arm with a set of scores for each of its seeds.
@@ -131,11 +132,11 @@ def compare(
         )
     literary = paired[primary, "literary"]
     brackets = _brackets(paired, primary) if on == "benchmark" else {}
-    difference = selective = control = tost_p = None
+    difference = detectable = selective = control = tost_p = None
     if (factual := paired.get((primary, "factual"))) is not None:
-        difference = stats.difference_of_differences(
-            literary.by_seed, literary.works, factual.by_seed, factual.works, seed=_SEED
-        )
+        sides = (literary.by_seed, literary.works, factual.by_seed, factual.works)
+        difference = stats.difference_of_differences(*sides, seed=_SEED)
+        detectable = stats.smallest_detectable_difference(*sides)
         selective = stats.selective(difference.interval)
         within = deciding_interval(factual.by_seed, factual.works, level=0.9)
         control = stats.control_unmoved(within, margin)
@@ -147,6 +148,7 @@ def compare(
         verdict=stats.verdict(main.interval, noise_floor, margin, brackets.get("own brief")),
         brackets=brackets,
         difference=difference,
+        difference_detectable=detectable,
         selective=selective,
         control=control,
         tost_p=tost_p,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from cqa.reporting.inputs import (
 )
 from cqa.score import PRIMARY
 from cqa.study.cases import Case
-from cqa.study.lock import Standing
 from cqa.texts import as_texts
 from cqa.types import Annotation, Text
 
@@ -59,7 +57,7 @@ def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run
     standing = study.standing(scored)
     if lost:
         because = f"{lost} of {len(experiment.seeds)} seeds of {main} are missing"
-        standing = _exploratory(standing, because)
+        standing = replace(standing, reasons=(*standing.reasons, because))
     what = runs.Spec(
         stage="report",
         label=experiment.name,
@@ -67,7 +65,7 @@ def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run
             "experiment": experiment.name,
             "question": experiment.question,
             "kind": standing.said,
-            "lock": json.loads(json.dumps(asdict(standing))),
+            "lock": standing.record(),
             "missing": missing,
             "analysis": experiment.analysis.model_dump(mode="json"),
         },
@@ -82,14 +80,6 @@ def of_study(study: Study, missing: Mapping[str, str] | None = None) -> runs.Run
     reported = runs.when_free(lambda: _run(what, cases, study.data.annotations, texts, study.root))
     study.made.append(reported)
     return reported
-
-
-def _exploratory(standing: Standing, because: str) -> Standing:
-    """The standing of a report that rests on less than what was locked."""
-    said, _, when = standing.said.rpartition(" (locked")
-    known = [] if standing.confirmatory else [said.removeprefix("exploratory: ")]
-    said = f"exploratory: {'; '.join([*known, because])} (locked{when}"
-    return replace(standing, confirmatory=False, said=said)
 
 
 def of_runs(base: str | None, tuned: str | None, *, margin: float) -> runs.Run:
@@ -133,7 +123,7 @@ def _run(
                 *(scores_of(run, excluded) for run in one.tuned_scores),
                 primary=settings["primary"],
                 margin=settings["margin"],
-                noise_floor=one.noise_floor or 0.0,
+                noise_floor=one.noise_floor,
                 on=one.on,
             )
             for one in models

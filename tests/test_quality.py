@@ -341,9 +341,10 @@ def test_the_standardised_difference_and_the_share_by_hand():
     assert found["difference"]["estimate"] == pytest.approx(-1 / math.sqrt(14 / 3))
     # higher once, equal once, lower twice: 1.5 of 4
     assert found["higher"]["estimate"] == pytest.approx(1.5 / 4)
-    low, high = proportion_confint(1.5, 4, method="wilson")
-    assert found["higher"]["low"] == pytest.approx(low)
-    assert found["higher"]["high"] == pytest.approx(high)
+    # Wilson 1927: the ends p lie 1.96 of their own standard errors from the share
+    for end in (found["higher"]["low"], found["higher"]["high"]):
+        assert abs(1.5 / 4 - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / 4))
+    assert found["higher"]["low"] < 1.5 / 4 < found["higher"]["high"]
 
 
 def test_several_items_of_a_work_count_as_one_for_the_interval():

@@ -339,6 +339,12 @@ def test_every_arm_stands_with_its_adjusted_p_and_with_what_was_not_measured(rep
         assert model["control"]["interval"]["level"] == 0.9
         assert "TOST" in model["control_said"]
     assert "noise floor not measured" in told
+    page = (reported / "report.html").read_text("utf-8")
+    for model in results["models"]:
+        detectable = f"smallest detectable {model['difference_detectable']:.4f}"
+        assert model["difference_said"].endswith(f", {detectable}")
+        assert detectable in told
+        assert detectable in page
     against = results["against"]
     assert [row["p_holm"] for row in against] == pytest.approx(
         list(stats.holm({str(n): row["p"] for n, row in enumerate(against)}).p.values())
@@ -351,7 +357,7 @@ def test_a_report_on_fewer_seeds_than_were_locked_is_exploratory(monkeypatch, tm
 
     case = Case("a", run("score-base"), (run("score-a-s1"),), arm="a", seeds=(1,))
     locked = "(locked 2026-11-26T12:54:10 UTC, sha256 9caf67e42290)"
-    standing = lock.Standing(True, f"confirmatory: fixed before {locked}", "9", "2026", ())
+    standing = lock.Standing((), locked[1:-1], "9", "2026", ())
     made = []
     monkeypatch.setattr(report, "_run", lambda what, *_: made.append(what) or run("report"))
     told = SimpleNamespace(arm="a", model_dump=lambda mode: {})
@@ -369,11 +375,19 @@ def test_a_report_on_fewer_seeds_than_were_locked_is_exploratory(monkeypatch, tm
     report.of_study(study)
     report.of_study(study, {"a-s2/score": "the device fell off"})
     assert made[0].config["kind"] == f"exploratory: 1 of 2 seeds of a are missing {locked}"
-    assert made[0].config["lock"]["confirmatory"] is False
+    assert made[0].config["lock"] == {
+        "confirmatory": False,
+        "said": made[0].config["kind"],
+        "sha256": "9",
+        "written": "2026",
+        "deviations": [],
+    }
     assert made[0].config["missing"] == {"a-s2/score": "not done"}
     assert made[1].config["missing"] == {"a-s2/score": "the device fell off"}
-    twice = report._exploratory(report._exploratory(standing, "one"), "two")
-    assert twice.said == f"exploratory: one; two {locked}"
+    standing = lock.Standing(("one field differs",), locked[1:-1], "9", "2026", ())
+    report.of_study(study)
+    both = "one field differs; 1 of 2 seeds of a are missing"
+    assert made[2].config["kind"] == f"exploratory: {both} {locked}"
 
 
 def test_the_noise_of_both_scorings_counts_and_money_where_its_price_is_known():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from statsmodels.stats.proportion import proportion_confint
 
 from cqa import stats
 from cqa.leaks import normal_words
@@ -201,11 +202,5 @@ def _wilson(share: float | None, count: int) -> dict[str, Any]:
     """A share of `count` with its 95 % interval (Wilson 1927)."""
     if share is None:
         return {"estimate": None, "low": None, "high": None, "reason": "no records"}
-    z = 1.959963984540054
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = (
-        z
-        / (1 + z * z / count)
-        * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    )
-    return {"estimate": share, "low": middle - half, "high": middle + half, "reason": None}
+    low, high = proportion_confint(share * count, count, alpha=0.05, method="wilson")
+    return {"estimate": share, "low": float(low), "high": float(high), "reason": None}

@@ -146,6 +146,9 @@ def _model(comparison: Comparison, one: Case, checkpoint: str | None) -> dict[st
         "brackets": {name: asdict(value) for name, value in comparison.brackets.items()},
         "difference_said": _difference(comparison),
         "difference": asdict(comparison.difference) if comparison.difference else None,
+        "difference_detectable": (
+            comparison.difference_detectable.effect if comparison.difference_detectable else None
+        ),
         "selective": comparison.selective.holds if comparison.selective else None,
         "control_said": _control(comparison),
         "control": asdict(comparison.control) if comparison.control else None,
@@ -164,7 +167,10 @@ def _difference(comparison: Comparison) -> str:
         if found.between_seed_sd is not None
         else ""
     )
-    return f"literary − factual {sentence.said(found.interval)}{over}, {p_said(found.test.p)}"
+    least = comparison.difference_detectable
+    detectable = f", smallest detectable {least.effect:.4f}" if least and least.effect else ""
+    said = f"literary − factual {sentence.said(found.interval)}{over}, {p_said(found.test.p)}"
+    return said + detectable
 
 
 def _control(comparison: Comparison) -> str | None:

@@ -21,7 +21,6 @@ from cqa.stats.paired import (
 from cqa.stats.power import (
     Power,
     planned_effect,
-    power_of_effect,
     smallest_detectable,
     smallest_detectable_difference,
 )
@@ -55,7 +54,6 @@ __all__ = [
     "max_t",
     "over_seeds",
     "planned_effect",
-    "power_of_effect",
     "rank_biserial",
     "rank_correlation",
     "reliability",

@@ -11,7 +11,7 @@ from scipy import stats
 
 from cqa.stats.control import label_p_value
 from cqa.stats.interval import Seed
-from cqa.stats.paired import Alternative, p_value, sign_blocks
+from cqa.stats.paired import p_value, sign_blocks
 from cqa.stats.works import FloatArray, Works, by_work
 
 
@@ -42,7 +42,6 @@ def calibrate_sign_flips(
     seed: Seed,
     repeats: int = 1000,
     resamples: int = 999,
-    alternative: Alternative = "two-sided",
 ) -> NullCalibration:
     """Swap base and tuned for a random half of the works, test, repeat.
 
@@ -60,7 +59,7 @@ def calibrate_sign_flips(
     for _ in range(repeats):
         sums = works.sums * rng.choice([-1.0, 1.0], size=len(works))
         null = np.concatenate([signs @ sums for signs in sign_blocks(len(works), resamples, rng)])
-        p_values.append(p_value(null, float(sums.sum()), alternative, exact=exact))
+        p_values.append(p_value(null, float(sums.sum()), exact=exact))
     return NullCalibration.of(p_values)
 
 
@@ -73,7 +72,6 @@ def calibrate_difference(
     seed: Seed,
     repeats: int = 1000,
     resamples: int = 999,
-    alternative: Alternative = "two-sided",
 ) -> NullCalibration:
     """Deal the works to the two groups at random, test the difference, repeat.
 
@@ -92,7 +90,7 @@ def calibrate_difference(
         dealt = rng.permutation(len(sums))
         new_a = _pick(sums, counts, dealt[: len(a)])
         new_b = _pick(sums, counts, dealt[len(a) :])
-        p, _ = label_p_value(new_a, new_b, alternative=alternative, resamples=resamples, rng=rng)
+        p, _ = label_p_value(new_a, new_b, resamples=resamples, rng=rng)
         p_values.append(p)
     return NullCalibration.of(p_values)
 

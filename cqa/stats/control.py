@@ -12,9 +12,16 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from cqa.stats.interval import Interval, Seed, bca, expanded
-from cqa.stats.paired import Alternative, SignificanceTest, p_value
+from cqa.stats.paired import SignificanceTest, p_value
 from cqa.stats.seeds import SEEDS_FOR_CROSSING
-from cqa.stats.works import FloatArray, Works, by_work, no_spread, standard_error, too_few
+from cqa.stats.works import (
+    FloatArray,
+    Works,
+    by_work,
+    no_spread,
+    standard_error,
+    why_not_apart,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,6 @@ def difference_of_differences(
     *,
     seed: Seed,
     level: float = 0.95,
-    alternative: Alternative = "two-sided",
     resamples: int = 9999,
 ) -> DifferenceOfDifferences:
     """Mean change of the items of a minus that of b, e.g. literary − factual.
@@ -69,7 +75,7 @@ def difference_of_differences(
         raise ValueError(f"{len(tables[0])} seeds in a and {len(tables[1])} in b")
     a, b = (by_work(t.mean(axis=0), w) for t, w in zip(tables, (work_a, work_b), strict=True))
     rng = np.random.default_rng(seed)
-    reason = _why_not_apart(a, b)
+    reason = why_not_apart(a, b)
     crossed = len(tables[0]) >= SEEDS_FOR_CROSSING
     sums = [
         np.array([by_work(row, works).sums for row in table]) if crossed else one.sums[None]
@@ -81,23 +87,11 @@ def difference_of_differences(
         interval=_difference_interval(
             a, b, sums, reason, level=level, resamples=resamples, rng=rng
         ),
-        test=_label_test(a, b, reason, alternative=alternative, resamples=resamples, rng=rng),
+        test=_label_test(a, b, reason, resamples=resamples, rng=rng),
         seed_means=tuple(means),
         between_seed_sd=float(np.std(means, ddof=1)) if len(means) > 1 else None,
         crossed=crossed,
     )
-
-
-def _why_not_apart(a: Works, b: Works) -> str | None:
-    """Why the two groups cannot be compared, or None where they can."""
-    shared = sorted(set(a.labels) & set(b.labels))
-    if shared:
-        return f"works in both groups: {', '.join(shared[:5])}{' ...' if shared[5:] else ''}"
-    for name, group in (("a", a), ("b", b)):
-        if reason := too_few(group):
-            return f"group {name}: {reason}"
-    # One group without spread is no obstacle beside one that has some.
-    return no_spread(a) if no_spread(a) and no_spread(b) else None
 
 
 def _difference(a: Works, b: Works) -> float | None:
@@ -151,29 +145,26 @@ def _label_test(
     b: Works,
     reason: str | None,
     *,
-    alternative: Alternative,
     resamples: int,
     rng: np.random.Generator,
 ) -> SignificanceTest:
     works, items = len(a) + len(b), a.items + b.items
     method = "group labels permuted over works, studentised"
     if reason:
-        return SignificanceTest(None, None, alternative, method, None, works, items, reason)
-    p, arrangements = label_p_value(a, b, alternative=alternative, resamples=resamples, rng=rng)
+        return SignificanceTest(None, None, method, works, items, reason)
+    p, arrangements = label_p_value(a, b, resamples=resamples, rng=rng)
     exact = arrangements <= resamples
     return SignificanceTest(
         statistic=_difference(a, b),
         p=p,
-        alternative=alternative,
         method=f"{method}, {f'all {arrangements}' if exact else f'{resamples} random'}",
-        smallest_p=1 / arrangements if exact else 1 / (1 + resamples),
         works=works,
         items=items,
     )
 
 
 def label_p_value(
-    a: Works, b: Works, *, alternative: Alternative, resamples: int, rng: np.random.Generator
+    a: Works, b: Works, *, resamples: int, rng: np.random.Generator
 ) -> tuple[float, int]:
     """p of the studentised difference, and how many ways there are to assign the labels."""
     pooled_counts = np.concatenate([a.counts, b.counts])
@@ -192,7 +183,7 @@ def label_p_value(
     observed[0, :in_a] = 1.0
     null = _studentised_difference(member, pooled_sums, pooled_counts)
     seen = float(_studentised_difference(observed, pooled_sums, pooled_counts)[0])
-    return p_value(null, seen, alternative, exact=exact), arrangements
+    return p_value(null, seen, exact=exact), arrangements
 
 
 def _studentised_difference(member: FloatArray, sums: FloatArray, counts: FloatArray) -> FloatArray:

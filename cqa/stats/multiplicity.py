@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from statsmodels.stats.multitest import multipletests
 
 from cqa.stats.interval import Seed
-from cqa.stats.paired import Alternative, extremeness, just_below, sign_blocks
+from cqa.stats.paired import just_below, sign_blocks
 from cqa.stats.works import FloatArray, by_work
 
 
@@ -49,7 +49,6 @@ def max_t(
     columns: Mapping[str, tuple[ArrayLike, Sequence[str]]],
     *,
     seed: Seed,
-    alternative: Alternative = "two-sided",
     resamples: int = 9999,
 ) -> AdjustedP:
     """Step-down max-T: adjusted p values of sign-flip tests made together.
@@ -75,13 +74,12 @@ def max_t(
         rows = [row[label] for label in grouped[name].labels]
         sums[rows, column], counts[rows, column] = grouped[name].sums, grouped[name].counts
 
-    observed = _studentised(np.ones((1, len(labels))), sums, counts)[0]
-    observed = extremeness(observed, alternative)
+    observed = np.abs(_studentised(np.ones((1, len(labels))), sums, counts)[0])
     weakest_first = np.argsort(observed, kind="stable")
     reached = np.zeros(len(tested))
     patterns = 0
     for signs in sign_blocks(len(labels), resamples, np.random.default_rng(seed)):
-        null = extremeness(_studentised(signs, sums, counts), alternative)
+        null = np.abs(_studentised(signs, sums, counts))
         largest = np.maximum.accumulate(null[:, weakest_first], axis=1)
         thresholds = [just_below(value) for value in observed[weakest_first]]
         reached += np.count_nonzero(largest >= thresholds, axis=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,22 +13,17 @@ from scipy import stats
 from cqa.stats.interval import Interval, Seed
 from cqa.stats.works import FloatArray, by_work, no_spread
 
-Alternative = Literal["two-sided", "greater", "less"]
-
 
 @dataclass(frozen=True)
 class SignificanceTest:
-    """A p value and what it takes to read it.
+    """A two-sided p value and what it takes to read it.
 
-    `smallest_p` is the least value that this many works could have given, whatever the change.
     `p` and `statistic` are None exactly where `reason` says why.
     """
 
     statistic: float | None
     p: float | None
-    alternative: Alternative
     method: str
-    smallest_p: float | None
     works: int
     items: int
     reason: str | None = None
@@ -40,7 +34,6 @@ def sign_flip_test(
     work: Sequence[str],
     *,
     seed: Seed,
-    alternative: Alternative = "two-sided",
     resamples: int = 9999,
 ) -> SignificanceTest:
     """Randomisation test of the item mean, the sign of whole works flipped (Fisher 1935, §21).
@@ -52,21 +45,16 @@ def sign_flip_test(
     """
     works = by_work(delta, work)
     if not len(works):
-        return SignificanceTest(
-            None, None, alternative, "sign flips by work", None, 0, 0, "no items"
-        )
+        return SignificanceTest(None, None, "sign flips by work", 0, 0, "no items")
     rng = np.random.default_rng(seed)
     sums = works.sums
     null = np.concatenate([signs @ sums for signs in sign_blocks(len(works), resamples, rng)])
     exact = 2 ** len(works) <= resamples
     flips = f"all {2 ** len(works)}" if exact else f"{resamples} random"
-    both = 2 if alternative == "two-sided" else 1
     return SignificanceTest(
         statistic=works.item_mean,
-        p=p_value(null, float(sums.sum()), alternative, exact=exact),
-        alternative=alternative,
+        p=p_value(null, float(sums.sum()), exact=exact),
         method=f"{flips} sign flips by work",
-        smallest_p=both / 2 ** len(works) if exact else 1 / (1 + resamples),
         works=len(works),
         items=works.items,
     )
@@ -130,27 +118,13 @@ def sign_blocks(works: int, resamples: int, rng: np.random.Generator) -> Iterato
         yield 2.0 * bits - 1.0
 
 
-def p_value(null: FloatArray, observed: float, alternative: Alternative, *, exact: bool) -> float:
-    """Share of the null distribution at least as extreme as what was observed.
+def p_value(null: FloatArray, observed: float, *, exact: bool) -> float:
+    """Share of the null distribution at least as far from 0 as what was observed.
 
-    Two-sided compares absolute values. Unless the enumeration is exact, the observed arrangement
-    is counted as one of the resamples.
+    Unless the enumeration is exact, the observed arrangement is counted as one of the resamples.
     """
-    null, observed = extremeness(null, alternative), float(extremeness(observed, alternative))
-    extreme = int(np.count_nonzero(null >= just_below(observed)))
+    extreme = int(np.count_nonzero(np.abs(null) >= just_below(abs(observed))))
     return extreme / len(null) if exact else (1 + extreme) / (1 + len(null))
-
-
-def extremeness(statistic: ArrayLike, alternative: Alternative) -> FloatArray:
-    """The statistic, turned so that large means against the null hypothesis."""
-    values = np.asarray(statistic, dtype=np.float64)
-    if alternative == "two-sided":
-        return np.abs(values)
-    if alternative == "greater":
-        return values
-    if alternative == "less":
-        return -values
-    raise ValueError(f"alternative is 'two-sided', 'greater' or 'less', got {alternative!r}")
 
 
 def just_below(observed: float) -> float:
@@ -158,9 +132,7 @@ def just_below(observed: float) -> float:
     return observed - 1e-9 * abs(observed) if np.isfinite(observed) else observed
 
 
-def wilcoxon_on_work_means(
-    delta: ArrayLike, work: Sequence[str], *, alternative: Alternative = "two-sided"
-) -> SignificanceTest:
+def wilcoxon_on_work_means(delta: ArrayLike, work: Sequence[str]) -> SignificanceTest:
     """Wilcoxon signed-rank test on the mean change of each work (scipy.stats.wilcoxon).
 
     Every work weighs the same here, unlike in `sign_flip_test`. Works without change are left out
@@ -173,9 +145,7 @@ def wilcoxon_on_work_means(
     changed = means[means != 0]
     if not len(changed):
         reason = "no work changed" if len(works) else "no items"
-        return SignificanceTest(
-            None, None, alternative, "Wilcoxon signed-rank", None, len(works), works.items, reason
-        )
+        return SignificanceTest(None, None, "Wilcoxon signed-rank", len(works), works.items, reason)
     ranks = stats.rankdata(np.abs(changed))
     distinct = len(np.unique(ranks)) == len(changed)
     exact = len(changed) <= 13 or (len(changed) <= 50 and distinct)
@@ -185,15 +155,12 @@ def wilcoxon_on_work_means(
         method = "exact"
     else:  # 2^13 = 8192 sign patterns are enumerated, none is drawn
         method = stats.PermutationMethod(n_resamples=2**13)
-    test = stats.wilcoxon(changed, alternative=alternative, method=method)
+    test = stats.wilcoxon(changed, method=method)
     how = "exact" if exact else "normal approximation"
-    both = 2 if alternative == "two-sided" else 1
     return SignificanceTest(
         statistic=float(ranks[changed > 0].sum()),
         p=float(test.pvalue),
-        alternative=alternative,
         method=f"Wilcoxon signed-rank on work means, {how}",
-        smallest_p=min(1.0, both / 2 ** len(changed)) if exact else None,
         works=len(works),
         items=works.items,
     )

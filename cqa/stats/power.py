@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,21 +12,20 @@ from scipy import optimize, stats
 
 from cqa.stats.effect_size import noncentral_t_cdf
 from cqa.stats.seeds import SEEDS_FOR_CROSSING
-from cqa.stats.works import FloatArray, Works, by_work, no_spread, standard_error
+from cqa.stats.works import FloatArray, Works, by_work, no_spread, standard_error, why_not_apart
 
 
 @dataclass(frozen=True)
 class Power:
     """The chance `power` of finding a true change `effect`, in the unit of the change.
 
-    Found means: the interval of the t test at `alpha` lies beyond `noise_floor` (on either side if
-    `two_sided`). `effect` and `power` are None exactly where `reason` says why.
+    Found means: the interval of the t test at `alpha` lies beyond `noise_floor` on either side.
+    `effect` and `power` are None exactly where `reason` says why.
     """
 
     effect: float | None
     power: float | None
     alpha: float
-    two_sided: bool
     noise_floor: float
     se: float | None
     df: float | None
@@ -41,7 +40,6 @@ def smallest_detectable(
     *,
     power: float = 0.8,
     alpha: float = 0.05,
-    two_sided: bool = True,
     noise_floor: float = 0.0,
 ) -> Power:
     """The smallest true change that would be found with this power, given the spread seen.
@@ -54,8 +52,11 @@ def smallest_detectable(
     ----------
     delta : shape (items,), or (seeds, items): from 5 seeds on the spread between them counts too.
     """
-    spread = _Spread.of_seeds(np.atleast_2d(np.asarray(delta, np.float64)), work)
-    return _smallest(spread, power, alpha, two_sided, noise_floor)
+    table = _table(delta)
+    works = by_work(table.mean(axis=0), work)
+    reason = no_spread(works)
+    by_seed = [] if reason else table.mean(axis=1)
+    return _smallest(_Spread.of([works], by_seed, reason), power, alpha, noise_floor)
 
 
 def smallest_detectable_difference(
@@ -66,32 +67,18 @@ def smallest_detectable_difference(
     *,
     power: float = 0.8,
     alpha: float = 0.05,
-    two_sided: bool = True,
 ) -> Power:
-    """As `smallest_detectable`, for the mean change of a minus that of b (Welch's t)."""
-    spread = _Spread.of_two(by_work(delta_a, work_a), by_work(delta_b, work_b))
-    return _smallest(spread, power, alpha, two_sided, 0.0)
+    """As `smallest_detectable`, for the mean change of a minus that of b (Welch's t).
 
-
-def power_of_effect(
-    effect: float,
-    delta: ArrayLike,
-    work: Sequence[str],
-    *,
-    alpha: float = 0.05,
-    two_sided: bool = True,
-    noise_floor: float = 0.0,
-) -> Power:
-    """The chance that a true change of `effect` would be found, given the spread seen.
-
-    One-sided means greater. The inverse of `smallest_detectable`.
+    Parameters
+    ----------
+    delta_a, delta_b : shape (items,), or (seeds, items) with the same seeds in both.
     """
-    spread = _Spread.of_one(by_work(delta, work))
-    _check(None, alpha, noise_floor)
-    if spread.reason is not None:
-        return spread.result(None, None, alpha, two_sided, noise_floor)
-    chance = _power(effect, spread.se, spread.df, alpha, two_sided, noise_floor)
-    return spread.result(effect, chance, alpha, two_sided, noise_floor)
+    tables = _table(delta_a), _table(delta_b)
+    a, b = (by_work(t.mean(axis=0), w) for t, w in zip(tables, (work_a, work_b), strict=True))
+    reason = why_not_apart(a, b)
+    by_seed = [] if reason else tables[0].mean(axis=1) - tables[1].mean(axis=1)
+    return _smallest(_Spread.of([a, b], by_seed, reason), power, alpha, 0.0)
 
 
 def planned_effect(
@@ -100,7 +87,6 @@ def planned_effect(
     *,
     power: float = 0.8,
     alpha: float = 0.05,
-    two_sided: bool = True,
 ) -> float:
     """The smallest detectable effect before there are data, in standard deviations.
 
@@ -120,7 +106,7 @@ def planned_effect(
         se, df = math.sqrt(1 / works), works - 1
     else:
         se, df = math.sqrt(1 / works + 1 / control_works), works + control_works - 2
-    return _solve(se, df, power, alpha, two_sided, 0.0)
+    return _solve(se, df, power, alpha, 0.0)
 
 
 @dataclass(frozen=True)
@@ -134,64 +120,41 @@ class _Spread:
     reason: str | None = None
 
     @classmethod
-    def of_one(cls, works: Works) -> _Spread:
-        reason = no_spread(works)
-        se = math.nan if reason else standard_error(works)
-        return cls(se, len(works) - 1, len(works), works.items, reason)
+    def of(cls, groups: Sequence[Works], by_seed: Sequence[float], reason: str | None) -> _Spread:
+        """Of the mean of one group, or of the difference of two; `by_seed` is that of each seed.
 
-    @classmethod
-    def of_seeds(cls, table: FloatArray, work: Sequence[str]) -> _Spread:
-        found = cls.of_one(by_work(table.mean(axis=0), work))
-        seeds = len(table)
-        if seeds < SEEDS_FOR_CROSSING or found.reason:
-            return found
-        var_works, var_seeds = found.se**2, float(table.mean(axis=1).var(ddof=1)) / seeds
-        var = var_works + var_seeds
-        df = var**2 / (var_works**2 / found.df + var_seeds**2 / (seeds - 1))  # Satterthwaite
-        return replace(found, se=math.sqrt(var), df=df)
-
-    @classmethod
-    def of_two(cls, a: Works, b: Works) -> _Spread:
-        works, items = len(a) + len(b), a.items + b.items
-        if reason := no_spread(a) or no_spread(b):
+        Degrees of freedom of a sum of variances: Welch 1947, Satterthwaite 1946.
+        """
+        works, items = sum(map(len, groups)), sum(group.items for group in groups)
+        if reason:
             return cls(math.nan, math.nan, works, items, reason)
-        var_a, var_b = standard_error(a) ** 2, standard_error(b) ** 2
-        # Welch–Satterthwaite
-        df = (var_a + var_b) ** 2 / (var_a**2 / (len(a) - 1) + var_b**2 / (len(b) - 1))
-        return cls(math.sqrt(var_a + var_b), df, works, items)
-
-    def result(
-        self,
-        effect: float | None,
-        power: float | None,
-        alpha: float,
-        two_sided: bool,
-        noise_floor: float,
-    ) -> Power:
-        se, df = (None, None) if self.reason else (self.se, self.df)
-        return Power(
-            effect, power, alpha, two_sided, noise_floor,
-            se, df, self.works, self.items, self.reason,
-        )  # fmt: skip
+        parts = [(standard_error(group), len(group) - 1) for group in groups]
+        if (seeds := len(by_seed)) >= SEEDS_FOR_CROSSING:
+            parts.append((float(np.std(by_seed, ddof=1)) / math.sqrt(seeds), seeds - 1))
+        se = math.hypot(*(part for part, _ in parts))
+        df = 1 / math.fsum((part / se) ** 4 / free for part, free in parts)
+        return cls(se, df, works, items)
 
 
-def _smallest(
-    spread: _Spread, power: float, alpha: float, two_sided: bool, noise_floor: float
-) -> Power:
+def _table(delta: ArrayLike) -> FloatArray:
+    """Changes of shape (items,) or (seeds, items) as (seeds, items)."""
+    return np.atleast_2d(np.asarray(delta, np.float64))
+
+
+def _smallest(spread: _Spread, power: float, alpha: float, noise_floor: float) -> Power:
     _check(power, alpha, noise_floor)
+    counts = {"works": spread.works, "items": spread.items}
     if spread.reason is not None:
-        return spread.result(None, None, alpha, two_sided, noise_floor)
-    effect = _solve(spread.se, spread.df, power, alpha, two_sided, noise_floor)
-    return spread.result(effect, power, alpha, two_sided, noise_floor)
+        return Power(None, None, alpha, noise_floor, None, None, **counts, reason=spread.reason)
+    effect = _solve(spread.se, spread.df, power, alpha, noise_floor)
+    return Power(effect, power, alpha, noise_floor, spread.se, spread.df, **counts)
 
 
-def _solve(
-    se: float, df: float, power: float, alpha: float, two_sided: bool, noise_floor: float
-) -> float:
+def _solve(se: float, df: float, power: float, alpha: float, noise_floor: float) -> float:
     """The effect above the noise floor at which `_power` reaches `power`; it rises with effect."""
 
     def missing(effect: float) -> float:
-        return _power(effect, se, df, alpha, two_sided, noise_floor) - power
+        return _power(effect, se, df, alpha, noise_floor) - power
 
     reach = 4 * se
     while missing(noise_floor + reach) < 0:
@@ -199,19 +162,15 @@ def _solve(
     return float(optimize.brentq(missing, noise_floor, noise_floor + reach, xtol=1e-12 * se))
 
 
-def _power(
-    effect: float, se: float, df: float, alpha: float, two_sided: bool, noise_floor: float
-) -> float:
-    """P(estimate − t·SE > noise floor), or also P(estimate + t·SE < −noise floor)."""
-    critical = float(stats.t.isf(alpha / 2 if two_sided else alpha, df))
+def _power(effect: float, se: float, df: float, alpha: float, noise_floor: float) -> float:
+    """P(estimate − t·SE > noise floor) + P(estimate + t·SE < −noise floor)."""
+    critical = float(stats.t.isf(alpha / 2, df))
     above = 1 - noncentral_t_cdf(critical, df, (effect - noise_floor) / se)
-    if not two_sided:
-        return above
     return above + noncentral_t_cdf(-critical, df, (effect + noise_floor) / se)
 
 
-def _check(power: float | None, alpha: float, noise_floor: float) -> None:
-    if not 0 < alpha < 1 or (power is not None and not alpha < power < 1):
+def _check(power: float, alpha: float, noise_floor: float) -> None:
+    if not 0 < alpha < power < 1:
         raise ValueError(f"0 < alpha < power < 1, got alpha {alpha} and power {power}")
     if not noise_floor >= 0:
         raise ValueError(f"a noise floor is not negative, got {noise_floor}")

@@ -22,10 +22,9 @@ class Verdict:
 
     word: Word
     interval: Interval
-    noise_floor: float
+    noise_floor: float | None
     margin: float
     decay: bool
-    first_bracket: Interval | None
     reason: str | None = None
 
 
@@ -40,7 +39,7 @@ class Claim:
 
 def verdict(
     interval_95: Interval,
-    noise_floor: float,
+    noise_floor: float | None,
     margin: float,
     first_bracket_interval: Interval | None,
 ) -> Verdict:
@@ -55,7 +54,8 @@ def verdict(
     Parameters
     ----------
     interval_95 : 95 % interval of the change; without ends the verdict is inconclusive.
-    noise_floor, margin : in the unit of the interval, not negative.
+    noise_floor, margin : in the unit of the interval, not negative. Without a noise floor (None:
+        not measured) the interval is compared with 0, and the reason says so.
     first_bracket_interval : 95 % interval of the change of log-probability with the true brief,
         e.g. Δlog2 p(x|y,c); None only for a quantity that has no brackets. Without ends it cannot
         show that there is no decay: inconclusive, but not labelled decay.
@@ -67,9 +67,9 @@ def verdict(
     """
     _check_level(interval_95, 0.95)
     for name, value in (("noise floor", noise_floor), ("margin", margin)):
-        if not (math.isfinite(value) and value >= 0):
+        if value is not None and not (math.isfinite(value) and value >= 0):
             raise ValueError(f"a {name} is finite and not negative, got {value}")
-    word = _word(interval_95, noise_floor, margin)
+    word = _word(interval_95, noise_floor or 0.0, margin)
     reason = _why_inconclusive(interval_95, noise_floor, margin) if word == "inconclusive" else None
     decay = False
     if first_bracket_interval is not None:
@@ -78,7 +78,7 @@ def verdict(
         if not first_bracket_interval.above(0) and word in ("improved", "no worse"):
             reason = _why_capped(word, first_bracket_interval)
             word = "inconclusive"
-    return Verdict(word, interval_95, noise_floor, margin, decay, first_bracket_interval, reason)
+    return Verdict(word, interval_95, noise_floor, margin, decay, reason)
 
 
 def _word(interval: Interval, noise_floor: float, margin: float) -> Word:
@@ -91,12 +91,15 @@ def _word(interval: Interval, noise_floor: float, margin: float) -> Word:
     return "inconclusive"
 
 
-def _why_inconclusive(interval: Interval, noise_floor: float, margin: float) -> str:
+def _why_inconclusive(interval: Interval, noise_floor: float | None, margin: float) -> str:
     if interval.reason is not None:
         return f"no interval: {interval.reason}"
+    floor = "0 (noise floor not measured)"
+    if noise_floor is not None:
+        floor = f"the noise floor ±{noise_floor:.4g}"
     return (
-        f"the interval {interval.low:+.4g} to {interval.high:+.4g} is neither beyond the noise "
-        f"floor ±{noise_floor:.4g} nor above the margin {-margin:.4g}"
+        f"the interval {interval.low:+.4g} to {interval.high:+.4g} is neither beyond {floor} nor "
+        f"above the margin {-margin:.4g}"
     )
 
 

@@ -119,3 +119,15 @@ def no_spread(works: Works) -> str | None:
     if np.ptp(means) <= 1e-12 * np.max(np.abs(means)):
         return "every work changed by the same amount: no spread to resample"
     return None
+
+
+def why_not_apart(a: Works, b: Works) -> str | None:
+    """Why two groups cannot be compared, or None where they can."""
+    shared = sorted(set(a.labels) & set(b.labels))
+    if shared:
+        return f"works in both groups: {', '.join(shared[:5])}{' ...' if shared[5:] else ''}"
+    for name, group in (("a", a), ("b", b)):
+        if reason := too_few(group):
+            return f"group {name}: {reason}"
+    # One group without spread is no obstacle beside one that has some.
+    return no_spread(a) if no_spread(a) and no_spread(b) else None

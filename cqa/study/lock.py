@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +54,35 @@ class Deviation:
 class Standing:
     """What a report may call itself, and why."""
 
-    confirmatory: bool
-    said: str
+    reasons: tuple[str, ...]
+    """Why it is exploratory; without any it is confirmatory."""
+    when: str
+    """When it was locked, with the hash, in words."""
     sha256: str
     written: str
     deviations: tuple[Deviation, ...]
+
+    @property
+    def confirmatory(self) -> bool:
+        """Whether all was fixed before the first score of a tuned model."""
+        return not self.reasons
+
+    @property
+    def said(self) -> str:
+        """The standing in words."""
+        if self.confirmatory:
+            return f"confirmatory: fixed before the first score ({self.when})"
+        return f"exploratory: {'; '.join(self.reasons)} ({self.when})"
+
+    def record(self) -> Fields:
+        """As JSON has it."""
+        return {
+            "confirmatory": self.confirmatory,
+            "said": self.said,
+            "sha256": self.sha256,
+            "written": self.written,
+            "deviations": [asdict(one) for one in self.deviations],
+        }
 
 
 def fields(experiment: Experiment, model: Model, judge: Model, data: DataSet) -> Fields:
@@ -170,11 +194,7 @@ def standing(held: Mapping[str, Any], now: Fields, scored: Sequence[runs.Run]) -
     when = f"locked {held['written'][:19]} UTC, sha256 {held['sha256'][:12]}"
     if held["earlier"]:
         when += f", {len(held['earlier'])} earlier locks"
-    if because:
-        said = f"exploratory: {'; '.join(because)} ({when})"
-    else:
-        said = f"confirmatory: fixed before the first score ({when})"
-    return Standing(not because, said, held["sha256"], held["written"], deviations)
+    return Standing(tuple(because), when, held["sha256"], held["written"], deviations)
 
 
 def _differing(locked: Mapping[str, Any], now: Mapping[str, Any]) -> list[Deviation]:

@@ -9,13 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from cqa.conditions import Piece
 from cqa.lm import LanguageModel, load
 from cqa.model_ref import Model, Subject
 from cqa.training import neutral
 
-_NORMAL_975 = 1.959964
+_NORMAL_975 = float(norm.ppf(0.975))
 
 
 def measure(base: Model, tuned: Subject, dtype: str) -> dict[str, Any]:
