@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import typer.main
 from conftest import REPOSITORY, experiment
+from rich.text import Text
 
 from cqa import runs
 from cqa.cli import app
@@ -89,6 +90,8 @@ def test_every_option_and_argument_says_what_it_is():
         assert command.help
         for parameter in command.params:
             assert parameter.help, (command.name, parameter.name)
+            # what looks like markup would be left out on the terminal
+            assert Text.from_markup(parameter.help).plain == parameter.help
 
 
 def test_the_examples_that_cost_nothing_work_when_pasted(cqa, workplace):

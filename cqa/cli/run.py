@@ -42,8 +42,8 @@ def run(
     on: Annotated[
         Literal["slurm", "local", "sky"] | None,
         typer.Option(
-            help="Run arms and seeds as jobs, on Slurm or on this machine (needs cqa[cluster]); "
-            "sky prints a SkyPilot task file."
+            help="Run arms and seeds as jobs, on Slurm or on this machine (needs the cluster "
+            "extra); sky prints a SkyPilot task file."
         ),
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, max=1024, help="With --on: nodes per training.")] = 1,
@@ -58,7 +58,7 @@ def run(
         bool,
         typer.Option(
             "--accept",
-            help="Write results/NAME.md and .csv beside the file, and renew its [expected].",
+            help="Write results/NAME.md and .csv beside the file, and renew its expected numbers.",
         ),
     ] = False,
     as_json: options.Json = False,

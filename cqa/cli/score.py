@@ -41,7 +41,7 @@ def score(
     processes: Annotated[
         int,
         typer.Option(
-            min=1, max=256, help="Processes to share the work: one for each GPU, or on the CPU."
+            min=1, max=256, help="Processes that share the work: one a GPU, or on the CPU."
         ),
     ] = 1,
     shard: Annotated[
@@ -53,8 +53,8 @@ def score(
     on: Annotated[
         Literal["slurm", "local"] | None,
         typer.Option(
-            help="Run the shares as jobs, on Slurm or on this machine (needs cqa[cluster]); a last "
-            "job joins them."
+            help="Run the shares as jobs, on Slurm or on this machine (needs the cluster "
+            "extra); a last job joins them."
         ),
     ] = None,
     shards: Annotated[

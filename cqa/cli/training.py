@@ -42,7 +42,9 @@ Keep = Annotated[
 Full = Annotated[bool, typer.Option("--full", help="Train all weights instead of a LoRA.")]
 Qlora = Annotated[
     bool,
-    typer.Option("--qlora", help="A LoRA on a base in 4 bits; needs cqa[qlora] and a CUDA GPU."),
+    typer.Option(
+        "--qlora", help="A LoRA on a base in 4 bits; needs the qlora extra and a CUDA GPU."
+    ),
 ]
 Checkpoint = Annotated[
     str | None,
