@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from cqa import runs
+from cqa.config import TrainConfig
 from cqa.files import sha256_of_value
 from cqa.study.steps import Step
 
@@ -31,8 +34,13 @@ class Durations:
         seconds = sum(attempt.get("seconds") or 0.0 for attempt in record["attempts"])
         model, config = record["inputs"].get("model"), record["config"]
         if record["stage"] == "train":
+            told = {name: value for name, value in config.items() if name != "model"}
+            try:
+                passes = self._passes(TrainConfig.model_validate(told))
+            except ValidationError:  # trained by another version, which had other settings
+                return
             self._seconds["train", model, sha256_of_value(config)].append(seconds)
-            self._seconds["train", model].append(seconds / self._passes(config))
+            self._seconds["train", model].append(seconds / passes)
         elif texts := (record.get("headline") or {}).get("texts"):  # scored or written
             of_texts = any(parent.startswith("generate-") for parent in record["parents"])
             kind = "score-texts" if of_texts else record["stage"]
@@ -51,7 +59,7 @@ class Durations:
             if alike:
                 return statistics.median(alike)
             per_pass = self._seconds.get(("train", study.model.sha256))
-            return statistics.median(per_pass) * self._passes(told) if per_pass else None
+            return statistics.median(per_pass) * self._passes(config) if per_pass else None
         model = study.judge if step.kind == "score-texts" else study.model
         kind = "score-texts" if step.kind == "score-own" else step.kind
         data = "" if kind == "score-texts" else study.items_sha256
@@ -69,12 +77,12 @@ class Durations:
         known = [seconds for seconds in expected if seconds is not None]
         return sum(known) / workers if len(known) == len(expected) else None
 
-    def _passes(self, config: Mapping[str, Any]) -> float:
+    def _passes(self, config: TrainConfig) -> float:
         """What the time of a training is proportional to: examples that pass through the model."""
-        if config["method"] == "zero-step":
+        if config.method == "zero-step":
             return 0.01
-        rows = config["rows"] or len(self._study.data.annotations)
-        return rows * len(config["forms"]) * config["epochs"]
+        rows = config.rows or len(self._study.data.annotations)
+        return rows * len(config.forms) * config.epochs
 
 
 def said(seconds: float) -> str:

@@ -157,6 +157,7 @@ def lines(draw) -> list[str]:
 @example(["train", "", "--json"])
 @example(["score", "\udcff.jsonl", "--json"])  # a name in another encoding
 @example(["report", "score-x", "--ratings", "ratings.csv"])
+@example(["plan", "small.toml", "--json"])  # beside a training that says nothing of its settings
 def test_any_line_is_carried_out_or_refused(words):
     typed(words)
 
