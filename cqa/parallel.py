@@ -36,7 +36,10 @@ def shard(written: str) -> Share:
     number, _, of = written.partition("/")
     if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
         return Share(int(number) - 1, int(of))
-    raise UsageRefused(f"--shard {written!r}", next_step="number/of, for instance --shard 3/100")
+    raise UsageRefused(
+        f"--shard {written!r}: not of the form NUMBER/OF with 1 ≤ NUMBER ≤ OF",
+        next_step="give the number of this share and how many there are, such as --shard 3/100",
+    )
 
 
 def task() -> str | None:

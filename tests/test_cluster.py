@@ -40,11 +40,17 @@ def test_a_chain_holds_everything_that_its_steps_need(steps):
         assert {*chain.training, *chain.rest} == set(chain.steps)
 
 
+@pytest.mark.parametrize("given", ["partition", "=x", "gres=", "a;b=c", "x=a\nb"])
+def test_what_is_no_option_of_sbatch_is_refused(given):
+    with pytest.raises(UsageRefused, match="not of the form NAME=VALUE"):
+        places.sbatch_options([given])
+
+
 @pytest.mark.parametrize(
-    "given", ["partition", "=x", "gres=", "time=10", "array=0-3", "dependency=x", "a;b=c", "x=a\nb"]
+    ("given", "by"), [("time=10", "--minutes"), ("array=0-3", "cqa"), ("dependency=x", "cqa")]
 )
-def test_an_option_of_sbatch_that_would_break_the_jobs_is_refused(given):
-    with pytest.raises(UsageRefused, match="--sbatch"):
+def test_an_option_of_sbatch_that_would_break_the_jobs_is_refused(given, by):
+    with pytest.raises(UsageRefused, match=f"it is set by {by}"):
         places.sbatch_options([given])
 
 
@@ -206,6 +212,12 @@ def test_the_other_processes_of_a_training_take_part_in_the_run_of_the_first(
 def _processes_of(job) -> list[psutil.Process]:
     """What submitit's controller has started, and what that has started."""
     return psutil.Process(int(job.job_id)).children(recursive=True)
+
+
+def test_a_file_that_no_command_can_name_is_refused_with_the_reason(steps):
+    with pytest.raises(UsageRefused, match="characters in the file name") as refused:
+        sky.task(Path("a\nb.toml"), "small", steps, 1)
+    assert "rename the file" in refused.value.next_step
 
 
 def test_the_task_file_has_only_what_skypilot_documents(steps):

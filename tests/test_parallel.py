@@ -28,7 +28,7 @@ def test_every_block_belongs_to_exactly_one_share(processes):
 
 @pytest.mark.parametrize("written", ["0/3", "4/3", "3", "a/3", "1/0", "-1/3", "1/3/5", ""])
 def test_a_share_that_is_none_is_refused(written):
-    with pytest.raises(UsageRefused, match="--shard"):
+    with pytest.raises(UsageRefused, match="not of the form NUMBER/OF with 1 ≤ NUMBER ≤ OF"):
         parallel.shard(written)
 
 

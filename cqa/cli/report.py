@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -72,8 +73,11 @@ def report(
         return
     from cqa import report as stage
 
-    if not margin < float("inf"):  # nor is it a number where it is none
-        raise UsageRefused(f"--margin {margin}", next_step="such as --margin 0.01")
+    if not math.isfinite(margin):
+        raise UsageRefused(
+            f"--margin {margin}: not a finite number",
+            next_step="give it in bits per token, such as --margin 0.01",
+        )
     if ratings:
         show.validity(_rated(base, ratings), as_json)
         return

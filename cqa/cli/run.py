@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,8 +74,11 @@ def run(
     from cqa.study import accept as acceptance
     from cqa.study import schedule
 
-    if minutes is not None and not minutes >= 0:  # not a number
-        raise UsageRefused(f"--minutes {minutes}", next_step="such as --minutes 55")
+    if minutes is not None and not math.isfinite(minutes):
+        raise UsageRefused(
+            f"--minutes {minutes}: not a finite number",
+            next_step="give a time such as --minutes 55, or leave it out",
+        )
     study = wiring.study(file)
     steps = schedule.chosen(study.steps, only or [])
     if on == "sky":

@@ -212,14 +212,14 @@ def refuse_beside_experiment(context: typer.Context, *allowed: str) -> None:
     """An experiment file says everything: an option beside it would be ignored in silence."""
     free = {"experiment", "as_json", *allowed}
     typed = [
-        name
-        for name in context.params
-        if name not in free
-        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        one.opts[0] if one.opts[0].startswith("-") else one.name.upper()
+        for one in context.command.params
+        if one.name in context.params
+        and one.name not in free
+        and getattr(context.get_parameter_source(one.name), "name", "") == "COMMANDLINE"
     ]
     if typed:
-        names = ", ".join(name.replace("_", "-") for name in typed)
         raise UsageRefused(
-            f"{names} and --experiment at once: the file says everything",
+            f"{', '.join(typed)} beside an experiment file: the file says everything",
             next_step="leave one of them out, or change the file",
         )

@@ -249,10 +249,11 @@ def sbatch_options(given: Sequence[str]) -> dict[str, str]:
         name = name.strip().replace("_", "-")
         if not name.replace("-", "").isalnum() or not value or not value.isprintable():
             raise UsageRefused(
-                f"--sbatch {one!r}", next_step="NAME=VALUE, for instance --sbatch gres=gpu:1"
+                f"--sbatch {one!r}: not of the form NAME=VALUE",
+                next_step="write an option of sbatch with its value, such as --sbatch gres=gpu:1",
             )
         if name in _OURS or name == "time":
-            hint = "--minutes sets it" if name == "time" else "cqa sets it itself"
-            raise UsageRefused(f"--sbatch {name}", next_step=f"leave it out: {hint}")
+            by = "--minutes" if name == "time" else "cqa itself"
+            raise UsageRefused(f"--sbatch {name}: it is set by {by}", next_step="leave it out")
         found[name] = value
     return found

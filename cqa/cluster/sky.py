@@ -21,7 +21,10 @@ def task(file: Path, name: str, steps: Sequence[Step], devices: int) -> str:
     """
     several = ["--on local", f"--devices {devices}"] if devices > 1 else []
     if not file.as_posix().isprintable():
-        raise UsageRefused(f"{file.as_posix()!r}", next_step="give the file a name of one line")
+        raise UsageRefused(
+            f"{file.as_posix()!r}: characters in the file name that cannot stand in a command",
+            next_step="rename the file without line breaks and control characters",
+        )
     named = shlex.quote(file.as_posix())
     run = " ".join(["cqa run", named, '--only "$ONLY"', *several])
     fields = {
