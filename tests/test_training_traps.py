@@ -305,7 +305,7 @@ def test_a_training_in_four_bits_is_planned_at_the_speed_of_its_products(
         return 1e9
 
     monkeypatch.setattr(probe, "matmul_flop_per_second", matmul)
-    monkeypatch.setattr(probe, "_MOST_PARAMETERS", {"cpu": 0, "cuda": 0})
+    monkeypatch.setattr(probe, "MOST_PARAMETERS", {"cpu": 0, "cuda": 0})
     config = quick(dtype="nf4")
     model, learn = (work := job(tiny_model, rows, tmp_path, config=config)).model, work.train
     counted = size.of(model, config)
