@@ -106,8 +106,9 @@ def compare(
 ) -> Comparison:
     """Everything about one tuned model, or one arm with a set of scores for each of its seeds.
 
-    Texts without a work are works of their own. What models wrote is paired by item and sample, and
-    has no brackets: they are other texts before and after.
+    A text without a work is a work of its own; one without a `group` counts as literary. What
+    models wrote is paired by item and sample, and has no brackets: they are other texts before and
+    after.
     """
     if on == "writing":
         base, *tuned = ([by_item(score) for score in scores] for scores in (base, *tuned))

@@ -63,6 +63,15 @@ class Subject:
     adapter_sha256: str | None = None
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """A model to be used, what it is called, and the runs it came from."""
+
+    label: str
+    subject: Subject
+    parents: tuple[str, ...] = ()
+
+
 def subject(base: Model, tuned: Path | None) -> Subject:
     """What a tuned folder makes of a base model: PEFT adapter, or model that stands on its own.
 

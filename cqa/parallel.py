@@ -26,6 +26,11 @@ class Share:
     rank: int = 0
     processes: int = 1
 
+    @property
+    def written(self) -> str:
+        """As `shard` reads it: `3/100`."""
+        return f"{self.rank + 1}/{self.processes}"
+
     def has(self, block: int) -> bool:
         """Whether this block is for this process."""
         return block % self.processes == self.rank

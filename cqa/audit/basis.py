@@ -125,6 +125,7 @@ class Known:
 
 
 def known_of(basis: Basis, classifier: Classifier, files: Sequence[Path]) -> Known:
+    """The marks whose sentences the classifier has judged, by the predictions or in these files."""
     said: dict[str, tuple[float, ...]] = {}
     if basis.predictions and basis.predictions.classifier == classifier.sha256:
         said = dict(basis.predictions.probabilities)
@@ -151,6 +152,7 @@ def known_of(basis: Basis, classifier: Classifier, files: Sequence[Path]) -> Kno
 
 
 def is_drawn_from(path: Path, fields: Sequence[str], drawn: Sequence[Drawn]) -> bool:
+    """Whether marked sentences were drawn from these fields of this very file, by its hash."""
     for one in drawn:
         if one.file == path.name and one.fields == tuple(fields):
             return sha256_of(path) == one.sha256

@@ -66,6 +66,7 @@ def transfer_between(
 
 
 def cross_validation(classifier: Classifier) -> dict[str, Any]:
+    """What the classifier learned from, and its performance on the works left out, as JSON."""
     truth = np.eye(len(CLASSES))[[class_number(lesson.kind) for lesson in classifier.lessons]]
     return {
         "sha256": classifier.sha256,
@@ -97,6 +98,7 @@ def performance(probabilities: FloatArray, truth: FloatArray) -> dict[str, Any]:
 
 
 def marks_made(marks: Sequence[Mark], known: Known) -> dict[str, Any]:
+    """The marks counted, how far they agree, and how the classifier does on them, as JSON."""
     twice = [(mark.mark_1, mark.mark_2) for mark in marks if mark.mark_2 is not None]
     agreed: dict[str, Any] = {"sentences": len(twice)}
     if twice:
@@ -130,6 +132,7 @@ def limits(
     transfer: Mapping[str, Any],
     data_sets: Sequence[Mapping[str, Any]],
 ) -> list[str]:
+    """What a reader has to know before believing the shares, one sentence or more each."""
     said = [
         "The classifier learned from sentences about literary choices and from plain ones written "
         "for it; a data set is another kind of text. The corrected shares (adjusted, EM) assume "
@@ -165,8 +168,10 @@ def limits(
 
 
 def by_class(values: FloatArray) -> dict[str, float | None]:
+    """Name of a class -> its value, from (K,) values in the order of CLASSES."""
     return {kind: rounded(value) for kind, value in zip(CLASSES, values, strict=True)}
 
 
 def rounded(value: float | None) -> float | None:
+    """The value to six decimals; None stays None."""
     return None if value is None else round(float(value), 6)

@@ -90,4 +90,5 @@ def merge_marks(paths: Sequence[Path], out: Path) -> list[Mark]:
 
 
 def class_number(mark: str | None) -> int:
+    """The place of a mark in CLASSES; -1 where there is none."""
     return -1 if mark is None else CLASSES.index(mark)

@@ -158,6 +158,7 @@ def _strings(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
 
 
 def in_fields(field: str, fields: Sequence[str]) -> bool:
+    """Whether a dotted path lies in one of these fields; in any where none are named."""
     plain = re.sub(r"\[\d+\]", "", field)
     return not fields or any(f".{name}." in f".{plain}." for name in fields)
 

@@ -67,7 +67,7 @@ def generate(
         config = wiring.settings(GenerateConfig, given)
         rows = read_rows(items or shipped(BENCHMARK_ITEMS), Item)
         base = model_ref.find(model)
-        writers = [wiring.Tuned("base", model_ref.Subject(base))]
+        writers = [model_ref.Tuned("base", model_ref.Subject(base))]
         if found := wiring.tuned(adapter or "latest", base):
             writers.append(found)
         elif adapter:

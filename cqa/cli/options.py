@@ -20,6 +20,11 @@ Adapter = Annotated[
     str | None,
     typer.Option("--adapter", help="A PEFT adapter folder, a train run, or `latest` (the newest)."),
 ]
+AS_JOBS = "as jobs, on Slurm or on this machine (needs the cluster extra)"
+MINUTES_OF_A_JOB = (
+    "With --on: time limit of one job (default 240); a job that reaches it saves its work and is "
+    "requeued."
+)
 Sbatch = Annotated[
     list[str] | None,
     typer.Option(

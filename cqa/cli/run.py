@@ -27,8 +27,8 @@ def run(
         float | None,
         typer.Option(
             min=0,
-            help="Start nothing that would not finish in time; repeat to go on. With --on: time "
-            "limit of one job (default 240); a job that reaches it saves its work and is requeued.",
+            help="Start nothing that would not finish in time; repeat to go on. "
+            + options.MINUTES_OF_A_JOB,
         ),
     ] = None,
     workers: Annotated[
@@ -43,8 +43,7 @@ def run(
     on: Annotated[
         Literal["slurm", "local", "sky"] | None,
         typer.Option(
-            help="Run arms and seeds as jobs, on Slurm or on this machine (needs the cluster "
-            "extra); sky prints a SkyPilot task file."
+            help=f"Run arms and seeds {options.AS_JOBS}; sky prints a SkyPilot task file."
         ),
     ] = None,
     nodes: Annotated[int, typer.Option(min=1, max=1024, help="With --on: nodes per training.")] = 1,

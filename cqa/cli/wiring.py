@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,22 +12,13 @@ import typer
 from cqa.errors import DataRefused, UsageRefused
 
 if TYPE_CHECKING:
-    from cqa.model_ref import Model, Subject
+    from cqa.model_ref import Model, Tuned
     from cqa.runs import Spec
     from cqa.study.schedule import Outcome
     from cqa.study.steps import Step
     from cqa.study.study import Study
 
 Config = TypeVar("Config")
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """A model to be used, what it is called, and the runs it came from."""
-
-    label: str
-    subject: Subject
-    parents: tuple[str, ...] = ()
 
 
 def load(model, adapter, dtype):
@@ -166,7 +156,7 @@ def tuned(reference: str, base: Model) -> Tuned | None:
     from cqa.study.study import latest, run_of
 
     def from_run(run: Run) -> Tuned:
-        return Tuned(run.record["label"], model_ref.subject(base, run.path), (run.id,))
+        return model_ref.Tuned(run.record["label"], model_ref.subject(base, run.path), (run.id,))
 
     if reference == "latest":
         found = latest("train", lambda run: run.record["inputs"].get("model") == base.sha256)
@@ -176,7 +166,7 @@ def tuned(reference: str, base: Model) -> Tuned | None:
         # Labels part the rows of a file: an adapter called base must not pass for the base model.
         name = folder.resolve().name
         label = f"adapter-{name}" if name == "base" else name
-        return Tuned(label, model_ref.subject(base, folder))
+        return model_ref.Tuned(label, model_ref.subject(base, folder))
     return from_run(run_of(reference))
 
 
@@ -188,7 +178,7 @@ def markers(judges: Sequence[str], adapter: str | None, label: str) -> list[Tune
     if len({base.sha256 for base in bases}) < len(bases):
         raise UsageRefused("the same judge twice", next_step="name each judge once")
     if adapter is None:
-        return [Tuned(label, model_ref.Subject(base)) for base in bases]
+        return [model_ref.Tuned(label, model_ref.Subject(base)) for base in bases]
     if len(bases) > 1:
         raise UsageRefused(
             "--adapter beside several judges", next_step="give the judge of the adapter alone"

@@ -70,7 +70,7 @@ class Scoring:
         return [
             Part(
                 f"share-{share.rank + 1}-of-{shards}",
-                ("--shard", f"{share.rank + 1}/{shards}", *self.join.words),
+                ("--shard", share.written, *self.join.words),
                 share,
             )
             for share in shares

@@ -46,6 +46,7 @@ def _is_pair(record: Mapping[str, Any]) -> bool:
 
 
 def is_bc(record: Mapping[str, Any]) -> bool:
+    """Whether a record names its dialogue as the BC Protocol does."""
     return "cot_body" in record
 
 

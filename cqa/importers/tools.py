@@ -168,6 +168,7 @@ _ARGILLA_FIELDS = ("chat", "dialogue", "conversation", "messages", "transcript",
 
 
 def is_argilla(record: Mapping[str, Any]) -> bool:
+    """Whether a record is one of Argilla."""
     return isinstance(record.get("fields"), dict)
 
 
@@ -222,6 +223,7 @@ _PRODIGY_KEYS = ("_input_hash", "_task_hash", "_view_id", "answer", "spans", "to
 
 
 def is_prodigy(record: Mapping[str, Any]) -> bool:
+    """Whether a record is a task of Prodigy."""
     if isinstance(record.get("turns"), list):
         return True
     return isinstance(record.get("text"), str) and any(name in record for name in _PRODIGY_KEYS)
@@ -260,6 +262,7 @@ _DOCCANO_KEYS = ("label", "labels", "entities", "annotations", "Comments", "cats
 
 
 def is_doccano(record: Mapping[str, Any]) -> bool:
+    """Whether a record is an example of doccano."""
     return any(isinstance(record.get(name), str) for name in ("text", "data")) and any(
         name in record for name in _DOCCANO_KEYS
     )

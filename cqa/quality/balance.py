@@ -39,6 +39,7 @@ class Pair:
 
 
 def pairs_of(rows: Sequence[Annotation | Item]) -> list[Pair]:
+    """One Pair for each row, in order; frequencies of words are those in all of these rows."""
     written = [
         {
             "text": normal_words(row.text if isinstance(row, Item) else row.passage),

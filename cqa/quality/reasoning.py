@@ -59,6 +59,7 @@ def _bits(counts: Counter[str]) -> float:
 
 
 def probes(dialogues: Sequence[Dialogue]) -> dict[str, Any]:
+    """Turns, probes, who speaks first and who ends, over all dialogues, as JSON."""
     by_dialogue = [[turn.probe for turn in d.turns if turn.probe] for d in dialogues]
     return {
         "turns": spread([len(dialogue.turns) for dialogue in dialogues]),

@@ -38,6 +38,7 @@ FUNCTION_WORDS = frozenset(_CLOSED_CLASSES.split())
 
 
 def joined(brief: Brief) -> str:
+    """The parts of a brief that are there, one below the other."""
     return "\n".join(words for part in PARTS if (words := getattr(brief, part)))
 
 
@@ -58,6 +59,7 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
 
 
 def word_counts(texts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Name -> the `spread` of the number of words in a text."""
     return {
         name: spread([len(normal_words(text)) for text in told]) for name, told in texts.items()
     }

@@ -57,6 +57,7 @@ def hint(command: str, as_json: bool) -> None:
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Print each (name, value) on a line of its own."""
     for name, value in lines:
         print_line(f"  {name:16} {value}")
 
@@ -70,6 +71,7 @@ def facts(found: Mapping[str, Any], as_json: bool) -> None:
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print each fact on a line of its own; decimals with four digits."""
     for name, value in facts.items():
         if isinstance(value, float):
             value = f"{value:.4g}"
