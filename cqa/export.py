@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cqa import model_ref, runs
+from cqa import model_ref, runs, untrusted
 from cqa.errors import DataRefused, UsageRefused
 from cqa.files import write_text
 from cqa.model_ref import Model
@@ -25,6 +28,14 @@ QUANTITIES = (
     "residual_bits_per_token",
 )
 _CHECKED = 20
+_COPIED = re.compile(
+    r"(adapter_)?(config\.json|model\.safetensors)|model-\d+-of-\d+\.safetensors"
+    r"|model\.safetensors\.index\.json|generation_config\.json|cqa\.json"
+    r"|(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
+    r"|chat_template\.jinja|merges\.txt|vocab\.txt"
+    r"|(tokenizer|spiece|sentencepiece\.bpe)\.model"
+)
+"""Weights, configuration and tokenizer; what else lies in the folder of a training stays there."""
 
 
 def run(
@@ -32,8 +43,9 @@ def run(
 ) -> dict:
     """Write the folder, whole or not at all; what stands in it, in short.
 
-    With `merge` the adapter is merged into its base in fp32 and checked on 20 texts. The results in
-    the card are those of the newest report that has a scoring of this training.
+    A folder that is there must be empty; it is then filled, README.md last. With `merge` the
+    adapter is merged into its base in fp32 and checked on 20 texts. The results in the card are
+    those of the newest report that has a scoring of this training.
     """
     if trained.record["stage"] != "train" or not trained.done:
         raise UsageRefused(f"{trained.id}: not a finished training", next_step="cqa table")
@@ -42,25 +54,26 @@ def run(
             f"{trained.id}: its record does not say {', '.join(sorted(unsaid))}",
             next_step="delete the folder of this run and repeat its training",
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageRefused(f"{shown(folder)} is there already", next_step="name a new folder")
+    folder = model_ref.at_home(str(folder)).resolve()
+    _refuse_present(folder)
+    found = _checked(trained)
     reported = report_of(trained, root)
     results = results_of(trained, reported) if reported else []
     verdict = reported.record["headline"]["sentence"] if reported and results else None
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     said = None
-    try:
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"
+    ) as private:
+        part = Path(private, "folder")  # a folder of its own: the one around it is closed to others
+        part.mkdir()
         if merge is None:
-            shutil.copytree(_result(trained), part, ignore=shutil.ignore_patterns("README.md"))
+            for file in found:
+                shutil.copy2(file, part)
         else:
             said = _merged(trained, part, merge)
         write_text(part / "README.md", card(trained.record, results, verdict, merged=said))
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _put(part, folder)
     return {
         "folder": str(folder),
         "training": trained.id,
@@ -119,6 +132,42 @@ def _scorings(trained: runs.Run, root: Path | None) -> list[runs.Run]:
 def _result(trained: runs.Run) -> Path:
     kind = "adapter" if trained.record["config"]["method"] == "lora" else "model"
     return trained.file(kind)
+
+
+def _refuse_present(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageRefused(f"{shown(folder)} is there already", next_step="name a new folder")
+
+
+def _checked(trained: runs.Run) -> list[Path]:
+    """The files for others. DataRefused unless they are weights and no link leads elsewhere."""
+    folder = _result(trained)
+    if folder.is_symlink() or not folder.is_dir():
+        raise DataRefused(
+            f"{trained.id}: {folder.name} is a link or no folder",
+            next_step="delete the folder of this run and repeat its training",
+        )
+    found = [file for file in sorted(folder.iterdir()) if _COPIED.fullmatch(file.name)]
+    for file in found:
+        if file.is_symlink() or not file.is_file():
+            raise DataRefused(
+                f"{trained.id}: {folder.name}/{file.name} is a link or no file; only "
+                "files of the training are given to others",
+                next_step="put the file itself there",
+            )
+    check = untrusted.check_adapter if folder.name == "adapter" else untrusted.check_model
+    check(folder)
+    return found
+
+
+def _put(part: Path, folder: Path) -> None:
+    """What is whole in the place where it was asked for."""
+    if not folder.exists():
+        part.rename(folder)
+        return
+    _refuse_present(folder)  # a merge takes minutes
+    for file in sorted(part.iterdir(), key=lambda file: file.name == "README.md"):
+        os.rename(file, folder / file.name)
 
 
 def _merged(trained: runs.Run, part: Path, merge: Merge) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 
 import numpy as np
 import pytest
 import yaml
 from conftest import NEUTRAL_TEXTS, read_rows, write_rows
+
+from cqa import export, runs
+from cqa.runs import Spec
 
 
 @pytest.fixture
@@ -166,3 +171,99 @@ def test_what_is_exported_loads_elsewhere_and_carries_the_results(
     assert other.exit_code == 1
     assert "the merged model is another one" in other.stderr
     assert not list(workplace.glob("other*"))
+
+
+@pytest.fixture
+def training(workplace):
+    """A finished training by its record, with the smallest adapter there is."""
+    from safetensors.numpy import save_file
+
+    config = {"model": "org/base@abc", "method": "lora", "dtype": "float32"}
+    spec = Spec(
+        "train", "x", config, {"model": "0", "data": "1"}, parents=["ingest-founding-0"], seed=0
+    )
+    with runs.execute(spec) as run:
+        folder = run.file("adapter")
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 1}')
+        save_file({"lora_A": np.ones((1, 2), "f")}, folder / "adapter_model.safetensors")
+        (folder / "tokenizer.json").write_text("{}")
+        run.tell(
+            data={"licences": ["CC0-1.0"], "sources": ["written for a test"]},
+            spent={"device_seconds": 1.0},
+            headline={"rows": 5},
+        )
+    return run
+
+
+def test_an_export_deletes_nothing_that_it_did_not_make(training, cqa, workplace):
+    beside = workplace / "given.part"
+    beside.mkdir()
+    (beside / "thesis.txt").write_text("precious")
+    assert cqa("export", training.id, "given").exit_code == 0
+    assert (beside / "thesis.txt").read_text() == "precious"
+    assert sorted(path.name for path in workplace.iterdir()) == ["given", "given.part", "runs"]
+
+
+def test_an_export_fills_an_empty_folder_the_one_we_are_in_too(training, cqa, workplace):
+    for folder, typed in ((workplace, "empty"), (workplace / "here", ".")):
+        (folder / "empty" if typed == "empty" else folder).mkdir()
+        with contextlib.chdir(folder):
+            assert cqa("export", training.id, typed).exit_code == 0
+    names = {
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "tokenizer.json"
+    }  # fmt: skip
+    assert {path.name for path in (workplace / "empty").iterdir()} == names
+    assert {path.name for path in (workplace / "here").iterdir()} == names
+    assert cqa("export", training.id, "new/deep").exit_code == 0
+    usual = workplace / "usual"
+    usual.mkdir()
+    assert (workplace / "new/deep").stat().st_mode == usual.stat().st_mode
+    assert not list(workplace.rglob("*.part"))
+
+
+def test_what_a_killed_export_leaves_is_harmless(training, cqa, workplace):
+    child = os.fork()
+    if not child:
+        try:
+            export.write_text = lambda *_: os._exit(9)
+            export.run(training, workplace / "given")
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not (workplace / "given").exists()
+    (left,) = workplace.glob(".given.*.part")
+    assert cqa("export", training.id, "given").exit_code == 0
+    assert left.is_dir()
+
+
+def test_only_weights_configuration_and_tokenizer_are_exported(training, cqa, workplace):
+    private = workplace / "private.txt"
+    private.write_text("secret")
+    folder = training.file("adapter")
+    for name in ("modeling_evil.py", "optimizer.pt", "adapter_model.bin", "tokenizer_notes.txt"):
+        (folder / name).write_text("x")
+    (folder / "notes.txt").symlink_to(private)
+    assert cqa("export", training.id, "given").exit_code == 0
+    assert {path.name for path in (workplace / "given").iterdir()} == {
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "tokenizer.json"
+    }  # fmt: skip
+
+
+def test_an_export_follows_no_link_and_gives_no_pickle(training, cqa, workplace):
+    folder = training.file("adapter")
+    (workplace / "private.txt").write_text("secret")
+    link = folder / "tokenizer_config.json"
+    link.symlink_to(workplace / "private.txt")
+    refused = cqa("export", training.id, "given")
+    assert refused.exit_code == 3
+    assert "tokenizer_config.json is a link" in " ".join(refused.stderr.split())
+    link.unlink()
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    refused = cqa("export", training.id, "given")
+    assert refused.exit_code == 3
+    assert "no adapter_model.safetensors" in " ".join(refused.stderr.split())
+    folder.rename(workplace / "elsewhere")
+    folder.symlink_to(workplace / "elsewhere")
+    assert cqa("export", training.id, "given").exit_code == 3
+    assert not (workplace / "given").exists()
