@@ -16,7 +16,12 @@ _FULL_WORDS = (
     "File too large",
     "unexpected pos",
 )
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "Cannot allocate memory")
+_MEMORY_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "can't start new thread",  # there is no room for its stack
+)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -1,9 +1,9 @@
 """What an earlier attempt left in a run directory, looked at before anything goes on from it.
 
 A process that is killed leaves whole files or none (`files.whole`). A disk that failed, a copy that
-broke off or a machine that lost power may leave others: a checkpoint or block that is not whole is
-taken away, and the attempt goes on from the one before. Of a finished run the sizes of its files
-and the hashes of its outputs are in its record.
+broke off or a machine that lost power may leave others: a checkpoint that is not whole is taken
+away, and the attempt goes on from the one before (blocks of a scoring: `blocks.is_done`). Of a
+finished run the sizes of its files and the hashes of its outputs are in its record.
 """
 
 from __future__ import annotations
@@ -58,10 +58,6 @@ def tidy(run: Path) -> None:
     for folder in run.glob("checkpoints/checkpoint-*"):
         if not all(_is_whole(file) for file in folder.iterdir()):
             shutil.rmtree(folder)
-    for rows in run.glob("blocks/[0-9]*.jsonl"):
-        traces = rows.with_suffix(".parquet")
-        if not (traces.is_file() and _is_whole(traces) and _is_whole(rows)):
-            rows.unlink()
     for part in run.rglob(".*.part"):
         with part.open("rb") as handle:
             try:
@@ -76,14 +72,6 @@ def _is_whole(file: Path) -> bool:
         match file.suffix:
             case ".json":
                 json.loads(file.read_bytes())
-            case ".jsonl":
-                lines = file.read_bytes().split(b"\n")
-                return lines.pop() == b"" and all(isinstance(json.loads(x), dict) for x in lines)
-            case ".parquet":
-                with file.open("rb") as handle:
-                    first = handle.read(4)
-                    handle.seek(-4, 2)
-                    return first == handle.read(4) == b"PAR1"
             case ".safetensors":
                 return file.stat().st_size == _safetensors_bytes(file)
             case ".pt" | ".pth" | ".bin":

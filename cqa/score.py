@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from cqa import columns, render, runs
-from cqa.conditions import FOIL_NONE, NONE, Plan, PoolBrief
+from cqa import blocks, columns, render, runs
+from cqa.conditions import PoolBrief
 from cqa.config import ScoreConfig
-from cqa.files import read_rows, sha256_of, sha256_of_value, whole, write_rows
-from cqa.judge import Judge, Marked
+from cqa.files import read_rows, sha256_of, sha256_of_value
+from cqa.judge import Judge
 from cqa.model_ref import Model
 from cqa.parallel import Share
 from cqa.paths import BENCHMARK_ITEMS, shipped
 from cqa.progress import Tell
 from cqa.scores import iter_scores, judge_name
 from cqa.texts import as_texts
-from cqa.types import PARTS, Item, Score, Text
+from cqa.types import Item, Score, Text
 
 if TYPE_CHECKING:
     from cqa.lm import LanguageModel
 
 PRIMARY = "specific_gain_bits_per_token"
-BLOCK = 32
-"""Rows scored and written together: what an interruption can lose."""
 
 SHOWN = (
     "surprise_bits_per_token",
@@ -57,6 +51,7 @@ _CODE = (
     "texts.py",
     "judge.py",
     "scores.py",
+    "blocks.py",
     "score.py",
 )
 
@@ -104,15 +99,13 @@ def run(
     with runs.execute(what, root) as scored:
         if help_scoring:
             help_scoring()
-        # What helpers or an interrupted attempt have written already.
-        found = len(list(scored.file("blocks").glob("[0-9]*.jsonl")))
         judge = _judge(what, config, pool, load())
         lm = judge.lm
-        _score_blocks(scored.path, judge, texts, Share(), tell)
+        # What helpers or an interrupted attempt have written already.
+        found = _score_blocks(scored.path, judge, texts, Share(), tell)
         floor = judge.noise_floor(texts, len(texts), SHOWN) if config.noise_floor else None
-        blocks = scored.file("blocks")
-        _join(sorted(blocks.glob("[0-9]*.jsonl")), scored.file("scores.jsonl"))
-        _join_traces(sorted(blocks.glob("[0-9]*.parquet")), scored.file("traces.parquet"))
+        joined = scored.file("scores.jsonl"), scored.file("traces.parquet")
+        blocks.join(scored.path, len(texts), *joined)
         columns.write([scored], scored.file("scores.parquet"))
         scored.tell(
             headline={
@@ -127,7 +120,7 @@ def run(
             },
             outputs={"scores.jsonl": sha256_of(scored.file("scores.jsonl"))},
         )
-        shutil.rmtree(blocks)
+        shutil.rmtree(scored.file("blocks"))
     return scored
 
 
@@ -157,15 +150,22 @@ def _judge(
 
 def _score_blocks(
     folder: Path, judge: Judge, texts: Collection[Text], share: Share, tell: Tell
-) -> None:
-    for number, block in enumerate(_blocks(texts)):
-        scores = folder / "blocks" / f"{number:06d}.jsonl"
-        if scores.exists() or not share.has(number):
+) -> int:
+    """The number of blocks that were there already.
+
+    All texts are read, those of other shares too: a `TextFile` that has changed tells at its end.
+    """
+    found = 0
+    for number, block in enumerate(blocks.of(texts)):
+        if not share.has(number):
             continue
-        marked = judge.mark(block)
-        _write_traces(scores.with_suffix(".parquet"), marked)
-        write_rows(scores, (one.score for one in marked))
-        tell(number * BLOCK + len(block), len(texts), "")
+        scores = blocks.file(folder, number)
+        if blocks.is_done(scores, block):
+            found += 1
+            continue
+        blocks.write(scores, judge.mark(block))
+        tell(number * blocks.ROWS + len(block), len(texts), "")
+    return found
 
 
 def reference() -> list[Text]:
@@ -227,74 +227,3 @@ class _Mean:
     def value(self) -> float | None:
         """None of no numbers."""
         return math.fsum(self._parts) / self.count if self.count else None
-
-
-def _blocks(texts: Iterable[Text]) -> Iterator[list[Text]]:
-    iterator = iter(texts)
-    while block := list(itertools.islice(iterator, BLOCK)):
-        yield block
-
-
-def _join(parts: Sequence[Path], target: Path) -> None:
-    with whole(target, mode="wb") as out:
-        for part in parts:
-            with part.open("rb") as block:
-                shutil.copyfileobj(block, out)
-
-
-def _join_traces(parts: Sequence[Path], target: Path) -> None:
-    """One file, in row groups of whole blocks: the writer remembers each of them to the end."""
-    with whole(target, mode="wb") as out, pq.ParquetWriter(out, _TRACE_SCHEMA) as writer:
-        group: list[pa.Table] = []
-        for part in parts:
-            group.append(pq.read_table(part, schema=_TRACE_SCHEMA))
-            if sum(table.nbytes for table in group) >= _ROW_GROUP_BYTES:
-                writer.write_table(pa.concat_tables(group))
-                group = []
-        if group:
-            writer.write_table(pa.concat_tables(group))
-
-
-_ROW_GROUP_BYTES = 16_000_000
-_TRACE_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("parts", pa.list_(pa.string())),
-        ("token_id", pa.list_(pa.int32())),
-        ("start", pa.list_(pa.int32())),
-        ("logprob_nats", pa.list_(pa.float64())),
-        ("entropy_nats", pa.list_(pa.float64())),
-    ]
-)
-
-
-def _starts(plan: Plan) -> dict[str, list[int]]:
-    return {
-        name: [start for start, _ in spans]
-        for name, spans in ((NONE, plan.spans), (FOIL_NONE, plan.foil_spans))
-    }
-
-
-def _write_traces(path: Path, marked: Sequence[Marked]) -> None:
-    """One row per text and condition; from them every number can be had without the model.
-
-    `start` tells where in the text (and in its foil) each token begins; it is the same under every
-    condition and stands in the first.
-    """
-    rows = [
-        {
-            "id": one.score.id,
-            "condition": name,
-            "parts": [part for part in PARTS if part in name.split("+")],
-            "token_id": [t for piece in one.plan.conditions[name] for t in piece.target],
-            "start": starts.get(name),
-            "logprob_nats": trace.logprob_nats,
-            "entropy_nats": trace.entropy_nats,
-        }
-        for one in marked
-        for starts in [_starts(one.plan)]
-        for name, trace in one.traces.items()
-    ]
-    with whole(path, mode="wb") as out:
-        pq.write_table(pa.Table.from_pylist(rows, schema=_TRACE_SCHEMA), out)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import array
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from cqa.errors import DataRefused, Problem
-from cqa.files import iter_rows, sha256_of, sha256_of_value
+from cqa.files import iter_rows, sha256_of_value
 from cqa.paths import shown
 from cqa.types import Item, Text
 
@@ -28,7 +29,8 @@ class TextFile:
         self.path = path
         hashes = array.array("Q")
         problems: list[Problem] = []
-        for _, outcome in iter_rows(path, Text):
+        content = hashlib.sha256()
+        for _, outcome in iter_rows(path, Text, content):
             if isinstance(outcome, list):
                 problems += outcome
                 if len(problems) > _MOST:
@@ -44,19 +46,23 @@ class TextFile:
                 f"{shown(path)}: no rows", next_step="give a file with one JSON object per line"
             )
         self._count = len(hashes)
-        self.sha256 = sha256_of(path)
+        self.sha256 = content.hexdigest()
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Text]:
-        for number, outcome in iter_rows(self.path, Text):
+        """DataRefused, after the last row at the latest, where the file is not what was checked."""
+        content = hashlib.sha256()
+        for _, outcome in iter_rows(self.path, Text, content):
             if isinstance(outcome, list):
-                raise DataRefused(
-                    f"{shown(self.path)}:{number}: the file changed while it was read",
-                    next_step="run the same command again",
-                )
+                break
             yield outcome
+        if content.hexdigest() != self.sha256:
+            raise DataRefused(
+                f"{shown(self.path)}: the file changed while it was read",
+                next_step="run the same command again",
+            )
 
     def _ids_given_twice(self, hashes: array.array) -> list[Problem]:
         values, counts = np.unique(np.frombuffer(hashes, dtype=np.uint64), return_counts=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import REPOSITORY
@@ -72,6 +71,20 @@ def test_the_campaign_sees_what_does_not_survive(kitchen, monkeypatch):
         campaign.survive(kitchen, command, forge, random.Random(0))
 
 
+def test_the_campaign_sees_a_command_that_hangs_and_ends_it(tmp_path):
+    import campaign
+    from place import begin
+
+    place = tmp_path / "place"
+    place.mkdir()
+    process = begin(place, ["--version"], lambda: time.sleep(60))
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match="hangs"):
+        campaign.faults._in_time(place, process, 0.1)
+    assert time.monotonic() - began < 30
+    assert campaign.faults._in_time(place, begin(place, ["--version"]), 60).code == 0
+
+
 def test_a_finished_run_whose_file_is_not_as_it_was_is_made_again(tmp_path):
     def make() -> runs.Run:
         with runs.execute(SPEC, tmp_path) as run:
@@ -107,20 +120,11 @@ def test_what_is_not_whole_is_taken_away_and_what_is_whole_stays(tmp_path):
         write_json(folder / "trainer_state.json", {"global_step": step})
     cut(tmp_path / "checkpoints" / "checkpoint-3" / "model.safetensors")
     cut(tmp_path / "checkpoints" / "checkpoint-2" / "trainer_state.json")
-    for number in range(4):
-        block = tmp_path / "blocks" / f"{number:06d}.jsonl"
-        block.parent.mkdir(exist_ok=True)
-        block.write_text(json.dumps({"id": number}) + "\n")
-        pq.write_table(pa.table({"id": [number]}), block.with_suffix(".parquet"))
-    cut(tmp_path / "blocks" / "000001.parquet")
-    cut(tmp_path / "blocks" / "000002.jsonl")
-    (tmp_path / "blocks" / "000003.parquet").unlink()
     (tmp_path / ".scores.jsonl.abc.part").write_text("of a killed process")
     with whole(tmp_path / "now.json") as out:
         leftovers.tidy(tmp_path)
         out.write("of a living one")
     assert [path.name for path in tmp_path.glob("checkpoints/*")] == ["checkpoint-1"]
-    assert [path.name for path in tmp_path.glob("blocks/*.jsonl")] == ["000000.jsonl"]
     assert (tmp_path / "now.json").read_text() == "of a living one"
     assert not list(tmp_path.glob(".*.part"))
 
@@ -152,6 +156,7 @@ def test_of_two_that_write_a_file_that_must_be_new_one_has_its_way(tmp_path):
         (OSError(30, "Read-only file system", "there"), "'there': no right to it"),
         (MemoryError(), "the memory is too small"),
         (OSError(12, "Cannot allocate memory"), "the memory is too small"),
+        (RuntimeError("can't start new thread"), "the memory is too small"),
         (torch.OutOfMemoryError("Tried to allocate 2 GiB"), "the memory is too small"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 5"), "memory"),
     ],

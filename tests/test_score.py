@@ -201,6 +201,109 @@ def test_an_interrupted_scoring_goes_on_where_it_was(cqa, workplace, tiny_model,
     assert one.read_text() == two.read_text()
 
 
+@pytest.fixture
+def cut_short(cqa, outputs, tiny_model, monkeypatch):
+    """A scoring of twelve rows that stopped after two of three blocks; a whole one beside it.
+
+    Gives the command, and the folder of the blocks of the one that stopped.
+    """
+    from cqa import blocks
+    from cqa import score as stage
+
+    monkeypatch.setattr(blocks, "ROWS", 5)
+    typed = ["score", str(outputs), "--judge", str(tiny_model), "--json"]
+    assert cqa(*typed).exit_code == 0
+    monkeypatch.setenv("CQA_RUNS", "again")
+    real, marked = stage.Judge.mark, []
+
+    def pull_the_plug(self, texts, **options):
+        if len(marked) == 2:
+            raise KeyboardInterrupt
+        marked.append(texts)
+        return real(self, texts, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.Judge, "mark", pull_the_plug)
+        assert cqa(*typed).exit_code == 130
+    (folder,) = Path("again").glob("score-*/blocks")
+    return lambda: cqa(*typed), folder
+
+
+def _same_as_undisturbed(result) -> None:
+    assert result.exit_code == 0, result.stderr
+    (one,), (two,) = Path("runs").glob("score-*"), Path("again").glob("score-*")
+    assert (one / "scores.jsonl").read_bytes() == (two / "scores.jsonl").read_bytes()
+    assert pq.read_table(one / "traces.parquet").equals(pq.read_table(two / "traces.parquet"))
+
+
+def _zeros(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    file.write_bytes(content)
+
+
+def _flip(file: Path) -> None:
+    """One bit of a number among the values, which decodes as well as before."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = [
+    ("000000.parquet", _zeros),
+    ("000000.parquet", _flip),
+    ("000000.parquet", lambda file: file.write_bytes(file.read_bytes()[:-5])),
+    ("000000.parquet", Path.unlink),
+    ("000001.jsonl", lambda file: file.write_text("{}\n" * 5)),
+    ("000001.jsonl", lambda file: file.write_text(file.read_text().replace("0.1", "0.2", 1))),
+    ("000001.jsonl", lambda file: file.write_bytes(file.read_bytes()[:-5])),
+]
+
+
+def test_a_damaged_block_is_scored_again(cut_short, monkeypatch):
+    score_it, folder = cut_short
+    shutil.copytree("again", "kept")
+    for name, damage in DAMAGES:
+        shutil.rmtree("again")
+        shutil.copytree("kept", "again")
+        before = (folder / name).read_bytes()
+        damage(folder / name)
+        assert not (folder / name).exists() or (folder / name).read_bytes() != before
+        result = score_it()
+        _same_as_undisturbed(result)
+        assert json.loads(result.stdout)["headline"]["blocks_found"] == 1, name
+
+
+def test_a_file_that_changes_while_it_is_scored_is_refused_and_its_blocks_are_not_used(
+    cut_short, outputs, monkeypatch
+):
+    from cqa import texts
+
+    score_it, folder = cut_short
+    shutil.rmtree(folder)
+    good = read_rows(outputs)
+    other = [row | {"text": " It rained on all of them."} for row in good]
+    more = [{"id": f"more-{n}", "text": "So it was."} for n in range(8)]  # a block more
+    check = texts.TextFile.__init__
+    for changed in (other, good + more, good[:7], [*good[:-1], other[-1]], [{"id": 1}]):
+
+        def then_replace(self, path, changed=changed):
+            check(self, path)
+            write_rows(outputs, changed)
+
+        write_rows(outputs, good)
+        with monkeypatch.context() as patch:
+            patch.setattr(texts.TextFile, "__init__", then_replace)
+            result = score_it()
+        assert result.exit_code == 3
+        assert "the file changed while it was read" in result.stderr
+        assert not list(Path("again").glob("score-*/scores.jsonl"))
+    assert (folder / "000003.jsonl").exists(), "no block of a longer file was left behind"
+    write_rows(outputs, good)
+    _same_as_undisturbed(score_it())
+
+
 PEAK = """
 import json, resource, sys
 from cqa import score

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cqa import runs
+from cqa import blocks, runs
 from cqa.cluster import carry, places, work
 from cqa.errors import CqaError
 from cqa.parallel import Share
 from cqa.progress import progress, say
-from cqa.score import BLOCK
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Scoring:
     """Runs that one command makes of the same rows, and what there is of them."""
 
     def __init__(self, asked: Sequence[runs.Spec], rows: int, words: Sequence[str]) -> None:
-        self._open, self._blocks = list(asked), -(-rows // BLOCK)
+        self._open, self._blocks = list(asked), -(-rows // blocks.ROWS)
         self.join = Part("join", tuple(words))
 
     def parts(self, shards: int) -> list[Part]:
@@ -83,9 +82,9 @@ class Scoring:
             folder = runs.directory(what)
             if share:
                 numbers = range(share.rank, self._blocks, share.processes)
-                blocks = (folder / "blocks" / f"{number:06d}.jsonl" for number in numbers)
+                there = all(blocks.file(folder, number).exists() for number in numbers)
                 # Who joins holds the run, and takes the blocks away in the end.
-                if all(block.exists() for block in blocks) or runs.is_held(folder):
+                if there or runs.is_held(folder):
                     continue
             if runs.find(what):
                 self._open.remove(what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from collections.abc import Iterator
@@ -50,10 +51,15 @@ def read_rows(path: Path, kind: type[Row], *, unique: str | None = "id") -> list
     return rows
 
 
-def iter_rows(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row | list[Problem]]]:
-    """(line number from 1, row or the problems of that line), blank lines skipped."""
+def iter_rows(
+    path: Path, kind: type[Row], content: hashlib._Hash | None = None
+) -> Iterator[tuple[int, Row | list[Problem]]]:
+    """(line number from 1, row or the problems of that line), blank lines skipped.
+
+    `content` is updated with every byte that is read: after the last row it is the file's hash.
+    """
     file = shown(path)
-    for number, line in _lines(path):
+    for number, line in _lines(path, content):
         where = f"{file}:{number}"
         if len(line) > LARGEST_LINE:
             seen = f"more than {LARGEST_LINE / 1e6:.0f} MB in one line"
@@ -100,19 +106,23 @@ def refuse_endless(path: Path) -> None:
         )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path, content: hashlib._Hash | None = None) -> Iterator[tuple[int, bytes]]:
     try:
         refuse_endless(path)
         with path.open("rb") as handle:
             number = 0
             while line := handle.readline(LARGEST_LINE + 1):
                 number += 1
+                if content is not None:
+                    content.update(line)
                 if line.strip():
                     yield number, line
                 while len(line) > LARGEST_LINE and not line.endswith(b"\n"):
                     line = handle.readline(LARGEST_LINE + 1)
                     if not line:
                         return
+                    if content is not None:
+                        content.update(line)
     except FileNotFoundError:
         raise DataRefused(
             f"{shown(path)}: no such file", next_step="check the path, or see `cqa --help`"

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cqa import columns, conditions, ingest, model_ref, paths, score, train
+from cqa import blocks, columns, conditions, ingest, model_ref, paths, score, train
 from cqa.cli import wiring
 from cqa.config import GenerateConfig, TrainConfig
 from cqa.runs import Run
@@ -227,7 +227,7 @@ def texts_table(seen: Measured, gpu: Gpu) -> list[str]:
             + " | ".join(f"{span / 3600:,.1f}" for span in spans)
             + f" | {reading / spans[2]:.0%} on 512 |"
         )
-    files = 2 * -(-TEXTS // score.BLOCK)
+    files = 2 * -(-TEXTS // blocks.ROWS)
     lines += [
         "",
         f"Beside that, whatever the model: {TEXTS * seen.score_bytes / 1e9:,.0f} GB of results, "

@@ -29,7 +29,7 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
-from cqa import measures, runs, score  # noqa: E402
+from cqa import blocks, measures, runs, score  # noqa: E402
 from cqa.conditions import pool_of  # noqa: E402
 from cqa.config import ScoreConfig  # noqa: E402
 from cqa.files import sha256_of  # noqa: E402
@@ -105,7 +105,7 @@ def killed(file: Path, root: Path, seconds: float) -> str:
     said = spawn.SimpleQueue()
     process = spawn.Process(target=_score, args=(file, root, said))
     process.start()
-    half = (sum(1 for _ in file.open("rb")) // score.BLOCK) // 2
+    half = (sum(1 for _ in file.open("rb")) // blocks.ROWS) // 2
     while not (root.exists() and len(list(root.glob("*/blocks/[0-9]*.jsonl"))) >= half):
         time.sleep(0.5)
     os.kill(process.pid, signal.SIGKILL)

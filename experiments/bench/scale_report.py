@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cqa import measures, paths, quiet, report, runs, score
+from cqa import blocks, measures, paths, quiet, report, runs, score
 from cqa.files import read_rows, sha256_of, write_rows
 from cqa.texts import as_texts
 from cqa.types import Item, Score
@@ -108,8 +108,8 @@ def _score(item: Item, label: str, rng: random.Random) -> Score:
 
 
 def _write_traces(path: Path, items: list[Item], rng: random.Random) -> None:
-    with pq.ParquetWriter(path, score._TRACE_SCHEMA) as writer:
-        for start in range(0, len(items), score.BLOCK):
+    with pq.ParquetWriter(path, blocks.TRACES) as writer:
+        for start in range(0, len(items), blocks.ROWS):
             rows = [
                 {
                     "id": item.id,
@@ -120,11 +120,11 @@ def _write_traces(path: Path, items: list[Item], rng: random.Random) -> None:
                     "logprob_nats": [-rng.expovariate(0.25) for _ in starts],
                     "entropy_nats": [4.0] * len(starts),
                 }
-                for item in items[start : start + score.BLOCK]
+                for item in items[start : start + blocks.ROWS]
                 for starts in [[m.start() for m in re.finditer(r"\s*\S+", item.text)]]
                 for name in ("none", "full")
             ]
-            writer.write_table(pa.Table.from_pylist(rows, schema=score._TRACE_SCHEMA))
+            writer.write_table(pa.Table.from_pylist(rows, schema=blocks.TRACES))
 
 
 def opened(page: Path, chromium: str) -> dict[str, object]:

@@ -73,7 +73,21 @@ def read_only(place: Path, command: Command, rng: random.Random) -> Ended:
 def little_memory(place: Path, command: Command, rng: random.Random) -> Ended:
     """Address space for a few megabytes more than the interpreter has."""
     limit = functools.partial(inject.little_memory, rng.choice([1, 2, 4, 8, 16, 32, 64]))
-    return typed(place, command.words, limit)
+    return _clear(_in_time(place, begin(place, command.words, limit), _LONGEST_SECONDS))
+
+
+_LONGEST_SECONDS = 300.0
+"""A command that takes seconds has not ended by then, so it hangs."""
+
+
+def _in_time(place: Path, process: int, seconds: float) -> Ended:
+    until, watched = time.monotonic() + seconds, psutil.Process(process)
+    while watched.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > until:
+            os.killpg(process, signal.SIGKILL)
+            raise AssertionError(f"it hangs, {seconds:g} s on: {end(place, process).said[-300:]}")
+        time.sleep(0.02)
+    return end(place, process)
 
 
 def clock_back(place: Path, command: Command, rng: random.Random) -> Ended:

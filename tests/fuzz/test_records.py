@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rows import SCORE
 
-from cqa import runs, score, show, table, validity
+from cqa import blocks, runs, show, table, validity
 from cqa.audit.reading import iter_sentences
 from cqa.config import read_experiment
 from cqa.measures import ALL
@@ -55,7 +55,7 @@ def scored(tmp_path_factory):
         yield run
 
 
-def parquet(rows: list[dict], schema: pa.Schema | None = score._TRACE_SCHEMA) -> bytes:
+def parquet(rows: list[dict], schema: pa.Schema | None = blocks.TRACES) -> bytes:
     into = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), into)
     return into.getvalue()
@@ -128,7 +128,7 @@ def test_spoilt_traces_are_used_or_refused(scored, data):
     else:
         rows = data.draw(spoilt(ROWS))
         try:
-            content = parquet(rows, data.draw(st.sampled_from([None, score._TRACE_SCHEMA])))
+            content = parquet(rows, data.draw(st.sampled_from([None, blocks.TRACES])))
         except (pa.ArrowException, TypeError, AttributeError, ValueError, OverflowError):
             return  # not to be had in such a file
     use(scored, "traces.parquet", content)
