@@ -40,6 +40,41 @@ def test_a_chain_holds_everything_that_its_steps_need(steps):
         assert {*chain.training, *chain.rest} == set(chain.steps)
 
 
+def test_arms_whose_names_differ_in_a_character_are_chains_of_their_own():
+    arms = ["no_brief", "no-brief", "no+brief", "no:brief", "no/brief", "no.brief"]
+    found = chains.chains(Step("train", arm, 0) for arm in arms)
+    labels = [chain.label for chain in found]
+    assert labels[:2] == ["no_brief-s0", "no-brief-s0"]
+    assert len(set(labels)) == len(arms)
+    assert not any(set(label) & set("+:/") for label in labels)
+    for chain in found:  # alone as well it is called what it is called beside the others
+        assert chains.Chain(chain.steps).label == chain.label
+        assert [
+            step.arm for one in found for step in one.steps if step.fits(f"{chain.name}/*")
+        ] == [chain.steps[0].arm]
+
+
+def test_experiments_of_one_file_name_have_folders_of_their_own(workplace, tiny_model, monkeypatch):
+    def folder(file: Path) -> Path:
+        asked = []
+        monkeypatch.setattr(carry, "carry_out", lambda *given: asked.append(given[2]))
+        wiring.carry_out_on("local", file, wiring.study(file), [], [], {"nodes": 1})
+        return asked[0].folder
+
+    text = experiment(workplace, tiny_model).read_text("utf-8")
+    names = "one/small.toml", "two/small.toml", "small.v1.toml", "small.v2.toml"
+    files = [Path(name) for name in names]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, "utf-8")
+    found = [folder(file) for file in files]
+    assert len({each.resolve() for each in found}) == len(files)
+    assert found[0].name.startswith("small-")
+    # The same command finds its jobs again, by whatever name of the file.
+    assert [folder(file.resolve()).resolve() for file in files] == [f.resolve() for f in found]
+    assert [folder(file) for file in files] == found
+
+
 @pytest.mark.parametrize("given", ["partition", "=x", "gres=", "a;b=c", "x=a\nb"])
 def test_what_is_no_option_of_sbatch_is_refused(given):
     with pytest.raises(UsageRefused, match="not of the form NAME=VALUE"):

@@ -90,10 +90,13 @@ def carry_out_on(
     """Do these steps of the study of `file` as jobs: of Slurm, or of this machine."""
     with _submitit(on):
         from cqa.cluster import carry, places
+    from cqa.files import sha256_of_value
     from cqa.paths import runs_root
 
     refuse_unless_on(on, sbatch, nodes=on == "local" and asked["nodes"] > 1)
-    folder = runs_root() / "cluster" / study.lock_path().name.partition(".")[0]
+    lock = study.lock_path().resolve()  # of the same command the same, and of no other experiment
+    name = f"{lock.name.removesuffix('.lock.json')}-{sha256_of_value(str(lock))[:8]}"
+    folder = runs_root() / "cluster" / name
     request = places.Request(file, folder, sbatch=places.sbatch_options(sbatch), **asked)
     return carry.carry_out(study, steps, request, on)
 

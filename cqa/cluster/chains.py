@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cqa.files import sha256_of_value
 from cqa.study.steps import Step
 
 
@@ -16,10 +17,16 @@ class Chain:
     steps: tuple[Step, ...]
 
     @property
-    def label(self) -> str:
-        """`base`, `annotations-s0`; a name for files as well."""
+    def name(self) -> str:
+        """`base`, `annotations-s0`: what --only is compared with."""
         first = self.steps[0]
-        return re.sub(r"[^A-Za-z0-9.-]+", "-", Step(first.kind, first.arm, first.seed).label)
+        return Step(first.kind, first.arm, first.seed).label
+
+    @property
+    def label(self) -> str:
+        """The name as one of a file; where a character had to go, with a hash that no other has."""
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name)
+        return plain if plain == self.name else f"{plain}-{sha256_of_value(self.name)[:8]}"
 
     @property
     def training(self) -> tuple[Step, ...]:

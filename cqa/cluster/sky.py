@@ -44,7 +44,7 @@ def task(file: Path, name: str, steps: Sequence[Step], devices: int) -> str:
         "setup": "pip install -q -c constraints.txt .",
         "run": run,
     }
-    patterns = [f"{chain.label}/*" for chain in chains(steps)]
+    patterns = [f"{chain.name}/*" for chain in chains(steps)]
     head = [
         "# Typed in a checkout of cqa, after `cqa lock` (all jobs have to find the same lock):",
         f"#   cqa run {named} --on sky > task.yaml    then name the bucket and the GPU",

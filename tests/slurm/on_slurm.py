@@ -178,6 +178,12 @@ def test_by_submitit_on_this_machine_the_numbers_are_the_same(place, plain):
     assert scores(local) == scores(plain)
 
 
+def jobs_of(runs: Path) -> dict[str, list[str]]:
+    """Label of each chain -> ids of its jobs; the folder's name ends in a hash."""
+    (noted,) = runs.glob("cluster/small-*/jobs.json")
+    return json.loads(noted.read_text())
+
+
 def test_on_slurm_one_training_queued_again_in_its_middle_the_numbers_are_the_same(
     place, plain, slurm
 ):
@@ -185,7 +191,7 @@ def test_on_slurm_one_training_queued_again_in_its_middle_the_numbers_are_the_sa
     runs = begun[1]
     checkpoints = "train-annotations-*/checkpoints/checkpoint-*/trainer_state.json"
     until(lambda: list(runs.glob(checkpoints)))
-    jobs = json.loads((runs / "cluster/small/jobs.json").read_text())
+    jobs = jobs_of(runs)
     assert set(jobs) == {"base", "annotations-s0", "shuffled-s0"}
     trained, then = jobs["annotations-s0"]
     array = trained.partition("_")[0]
@@ -200,7 +206,7 @@ def test_on_slurm_one_training_queued_again_in_its_middle_the_numbers_are_the_sa
     finished(begun, 130)
     assert trained in queued()
     again = finished(cqa(place, "slurm", "run", "small.toml", "--on", "slurm"))
-    now = json.loads((runs / "cluster/small/jobs.json").read_text())
+    now = jobs_of(runs)
     assert now["annotations-s0"] == jobs["annotations-s0"]
 
     attempts = record(again, "train-annotations")["attempts"]
@@ -215,7 +221,7 @@ def test_a_job_whose_time_is_almost_over_saves_its_work_and_is_queued_again(plac
     runs = begun[1]
     checkpoints = "train-annotations-*/checkpoints/checkpoint-*/trainer_state.json"
     until(lambda: list(runs.glob(checkpoints)))
-    ((job,),) = json.loads((runs / "cluster/small/jobs.json").read_text()).values()
+    ((job,),) = jobs_of(runs).values()
     # What Slurm sends 90 s before the end of a job, and before some preemptions.
     subprocess.run(["scancel", "--signal=USR2", job], check=True)
     finished(begun)
