@@ -107,8 +107,9 @@ class Scorings:
             say(f"share {share.written} is done; the same command without --shard joins the shares")
             return None
         if own := parallel.share():
+            task = parallel.task([what.id for what in self.specs])
             for judge, what in each:
-                if parallel.task() == what.id:
+                if what.id == task:
                     self._share(judge, what, own, lambda *_: None)
             return None
         return [self._whole(judge, what, processes) for judge, what in each]

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cqa.errors import CqaError, UsageRefused
-from cqa.training.devices import launcher
+from cqa.training import devices
 
 _WORKER = "CQA_SCORE_WORKER"
 
@@ -47,21 +48,30 @@ def shard(written: str) -> Share:
     )
 
 
-def task() -> str | None:
-    """The id of the run that `launch` was asked to help with; None in any other process."""
-    return os.environ.get(_WORKER)
+def task(asked: Collection[str]) -> str | None:
+    """The id, among those asked for, of the run that `launch` began this process for.
+
+    None in a process that `launch` did not begin. UsageRefused where it is none of those.
+    """
+    run_id = os.environ.get(_WORKER)
+    if run_id is not None and run_id not in asked:
+        raise UsageRefused(
+            f"{_WORKER}={run_id} in the environment: no run of this command",
+            next_step=f"unset {_WORKER}; --processes sets it for the processes that it starts",
+        )
+    return run_id
 
 
 def share() -> Share | None:
     """The share of a process that was launched by `launch`; None in any other process."""
-    if task() is None:
+    if _WORKER not in os.environ:
         return None
-    return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    return Share(devices.rank(), devices.processes())
 
 
 def launch(processes: int, run_id: str) -> None:
     """Run this very command line in so many processes, for one of its runs, and wait for them."""
-    command = [*launcher(processes), "-m", "cqa", *sys.argv[1:]]
+    command = [*devices.launcher(processes), "-m", "cqa", *sys.argv[1:]]
     threads = max(1, (os.cpu_count() or 1) // processes)
     environment = os.environ | {_WORKER: run_id, "OMP_NUM_THREADS": str(threads)}
     finished = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
@@ -76,7 +86,7 @@ def device() -> str | None:
     """The GPU of a launched process; None to choose as usual."""
     import torch
 
-    devices = torch.cuda.device_count()
-    if share() is None or devices < 2:
+    gpus = torch.cuda.device_count()
+    if share() is None or gpus < 2:
         return None
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % devices}"
+    return f"cuda:{devices.local_rank() % gpus}"

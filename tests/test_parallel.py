@@ -32,6 +32,32 @@ def test_a_share_that_is_none_is_refused(written):
         parallel.shard(written)
 
 
+@pytest.mark.parametrize(
+    ("environment", "typed", "said"),
+    [
+        ({"CQA_SCORE_WORKER": "score-x"}, "score one.jsonl", "CQA_SCORE_WORKER=score-x"),
+        ({"CQA_SCORE_WORKER": ""}, "score one.jsonl", "no run of this command"),
+        ({"CQA_SCORE_WORKER": "x", "RANK": "2", "WORLD_SIZE": "2"}, "score one.jsonl", "0 to 1"),
+        ({"CQA_SCORE_WORKER": "x", "RANK": "0", "WORLD_SIZE": "0"}, "score one.jsonl", "from 1 to"),
+        ({"RANK": "a", "WORLD_SIZE": "2"}, "train", "RANK=a"),
+        ({"RANK": "0", "WORLD_SIZE": "²"}, "train", "WORLD_SIZE=²"),
+        ({"RANK": "0", "WORLD_SIZE": "-1"}, "train", "WORLD_SIZE=-1"),
+    ],
+)
+def test_an_environment_that_no_launcher_set_is_refused(
+    cqa, workplace, tiny_model, monkeypatch, environment, typed, said
+):
+    write_rows(workplace / "one.jsonl", [{"text": "So it was."}])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    typed = typed.split()
+    judge = ["--judge", str(tiny_model)] if typed[0] == "score" else []
+    result = cqa(*typed, *judge)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert "unset" in result.stderr
+
+
 @pytest.fixture
 def few_items(benchmark, monkeypatch) -> None:
     """Twelve items where the benchmark has 192: each scoring reads all to set its thresholds."""

@@ -7,17 +7,36 @@ import signal
 import subprocess
 import sys
 
-from cqa.errors import CqaError
+from cqa.errors import CqaError, UsageRefused
 
 
 def rank() -> int:
-    """The number of this process among those that train together."""
-    return int(os.environ.get("RANK", "0"))
+    """The number of this process among those that work together, from 0."""
+    return _number("RANK", 0, below=processes() if launched() else _MOST)
 
 
 def processes() -> int:
-    """Processes that train together, one device each."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Processes that work together, one device each."""
+    return _number("WORLD_SIZE", 1, least=1)
+
+
+def local_rank() -> int:
+    """The number of this process among those of its machine, from 0."""
+    return _number("LOCAL_RANK", 0)
+
+
+_MOST = 1_000_000
+
+
+def _number(variable: str, default: int, *, least: int = 0, below: int = _MOST) -> int:
+    """What a launcher says in the environment; UsageRefused where it can be no launcher's."""
+    said = os.environ.get(variable, str(default))
+    if said.isascii() and said.isdecimal() and len(said) < 10 and least <= int(said) < below:
+        return int(said)
+    raise UsageRefused(
+        f"{variable}={said} in the environment: not a number from {least} to {below - 1}",
+        next_step=f"unset {variable}, or start the processes with accelerate launch",
+    )
 
 
 def rows_per_process(batch_size: int) -> int:
