@@ -106,11 +106,13 @@ def join(folder: Path, texts: int, scores: Path, traces: Path) -> None:
                 shutil.copyfileobj(block, out)
     with whole(traces, mode="wb") as out, pq.ParquetWriter(out, TRACES) as writer:
         group: list[pa.Table] = []
+        size = 0
         for part in parts:
             group.append(_read(part.with_suffix(".parquet")).replace_schema_metadata())
-            if sum(table.nbytes for table in group) >= _ROW_GROUP_BYTES:
+            size += group[-1].nbytes
+            if size >= _ROW_GROUP_BYTES:
                 writer.write_table(pa.concat_tables(group))
-                group = []
+                group, size = [], 0
         if group:
             writer.write_table(pa.concat_tables(group))
 
