@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import dataclasses
 import json
 import os
 
@@ -13,6 +15,7 @@ from conftest import NEUTRAL_TEXTS, read_rows, write_rows
 
 from cqa import export, runs
 from cqa.runs import Spec
+from cqa.training.card import Result, card
 
 
 @pytest.fixture
@@ -267,3 +270,47 @@ def test_an_export_follows_no_link_and_gives_no_pickle(training, cqa, workplace)
     folder.symlink_to(workplace / "elsewhere")
     assert cqa("export", training.id, "given").exit_code == 3
     assert not (workplace / "given").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'good", trust_remote_code=True); import os; os.system("id"); ("',
+        "good'); import os; os.system('id'); ('",
+        "org/m@x'\"\n```\n# Heading\n<img src=x onerror=alert(1)>\n[free](http://example.org)",
+        "a\u2028---\n# b | c",
+    ],
+)
+def test_nothing_of_a_record_is_code_or_markup_in_the_card(training, text):
+    from markdown_it import MarkdownIt
+
+    def seen(record, results):
+        _, head, page = card(record, results, "better").split("---\n", 2)
+        tokens = MarkdownIt("js-default", {"html": True}).parse(page)
+        return yaml.safe_load(head), tokens
+
+    result = Result("literary", "gain", 0.0, 1.0, 1.0, 0.5, 1.5, 0.95, 3, 3)
+    good = seen(training.record, [result])[1]
+    hostile = training.record | {
+        "config": training.record["config"] | {"model": text, text: text},
+        "data": {"licences": [text], "sources": [text, text]},
+        "headline": {"rows": text},
+        "spent": {text: text},
+        "settings_from": {"model": text, text: text},
+        "inputs": {"model": text},
+    }
+    head, tokens = seen(hostile, [dataclasses.replace(result, group=text)])
+    assert head["base_model"] == " ".join(text.splitlines())
+    kinds = [token.type for token in tokens]
+    recipe = len(training.record["config"]) + 1
+    rows = [token for token in tokens if token.type == "tr_open"]
+    assert len(rows) == 2 + 1 + recipe + 2 + 2
+    assert [k for k in kinds if k[:2] not in ("tr", "td", "in")] == [
+        token.type for token in good if token.type[:2] not in ("tr", "td", "in")
+    ]
+    inner = {part.type for token in tokens for part in token.children or ()}
+    assert inner <= {"text", "text_special", "softbreak", "code_inline"}, inner
+    (code,) = [token.content for token in tokens if token.type == "fence"]
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    assert [node.func.attr for node in calls] == ["from_pretrained"] * 3
+    assert {word.arg for node in calls for word in node.keywords} <= {"dtype", "revision"}

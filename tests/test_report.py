@@ -18,10 +18,10 @@ from markdown_it import MarkdownIt
 
 from cqa import report, stats, style
 from cqa.errors import EXIT_GATE, UsageRefused
-from cqa.reporting import generated, latex, listing, sheets, svg
+from cqa.reporting import generated, latex, listing, markdown, sheets, svg
 from cqa.reporting import results as of_results
 from cqa.reporting.markdown import p_value
-from cqa.reporting.markdown_table import table
+from cqa.reporting.markdown_table import escaped, table
 from cqa.runs import Run
 from cqa.study import lock
 from cqa.study.cases import Case
@@ -611,3 +611,55 @@ def test_no_title_breaks_out_of_its_cell(title):
     seen = MarkdownIt("js-default").render(told)
     cells = re.findall("<t[hd]>(.*?)</t[hd]>", seen, re.DOTALL)
     assert cells == ["work", "n", " ".join(title.splitlines()), "1", "after", "2"]
+
+
+MARKUP = [
+    "# Heading\n<img src=x onerror=alert(1)>\n\n[free](http://example.org)",
+    "![](http://example.org/x.png) *a* **b** _c_ __d__ ~~e~~ `f` &lt; &#60;",
+    "[free]: http://example.org\n\n[free]",
+    "[a][b] <http://example.org> <!-- <?php <script>",
+    "```\nx\n```",
+    "--- \\",
+    "===",
+    "1. one",
+    "- - [x] > y",
+    "> quoted",
+    "a\\|b | c \\[d\\](e)",
+    "p < 0.001 [+0.1, +0.2] gain_bits_per_token -0.5",
+]
+
+
+def seen_in(page: str) -> Tags:
+    """The page as a reader of Markdown sees it, HTML and tables included."""
+    return Tags(MarkdownIt("js-default", {"html": True}).render(page))
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_escaped_text_is_shown_as_it_is(text):
+    for page, names in ((escaped(text), ["p"]), (f"first\n{escaped(text)}", ["p"])):
+        assert seen_in(page).names == names, page
+    (token,) = MarkdownIt("js-default").parseInline(escaped(text))
+    assert {part.type for part in token.children} <= {"text", "text_special"}
+    assert "".join(part.content for part in token.children) == " ".join(text.splitlines())
+    cells = seen_in("\n".join(table(("a", "n"), [(text, 1)], plain=True))).names
+    assert cells == ["table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td"]
+
+
+@pytest.mark.parametrize("text", MARKUP)
+def test_nothing_of_others_is_markup_in_report_md(reported, text):
+    results = json.loads((reported / "report.json").read_text("utf-8"))
+    good = seen_in(markdown.page(results)).names
+
+    def spoil(value, name=None):
+        if isinstance(value, dict):
+            return {key: spoil(below, key) for key, below in value.items()}
+        if isinstance(value, list):
+            return [spoil(below, name) for below in value]
+        free = {"sentence", "question", "kind", "model", "marked", "what", "why", "run", "device"}
+        return text if name in free and isinstance(value, str) else value
+
+    lock = {"deviations": [{"field": text, "locked": text, "now": text}]}
+    spoilt = spoil(results)
+    assert seen_in(markdown.page(spoilt)).names == good
+    more = seen_in(markdown.page(spoilt | {"lock": lock})).names
+    assert sorted(more) == sorted([*good, "ul", "li"])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cqa.reporting.markdown_table import table
+from cqa.reporting.markdown_table import escaped, table
 
 _EFFECTS = (
     "model",
@@ -52,9 +52,9 @@ def page(results: Mapping[str, Any]) -> str:
     first = results["models"][0]
     written = "\n".join(
         [
-            f"**{results['sentence']}**",
+            f"**{escaped(results['sentence'])}**",
             "",
-            f"{results['question']} ({results['kind']})",
+            f"{escaped(results['question'])} ({escaped(results['kind'])})",
             "",
             *_deviations(results["lock"]),
             *_table(_EFFECTS, (_effect(row) for m in results["models"] for row in m["primary"])),
@@ -87,7 +87,11 @@ def page(results: Mapping[str, Any]) -> str:
 
 def _deviations(lock: Mapping[str, Any] | None) -> list[str]:
     found = lock["deviations"] if lock else []
-    lines = [f"- {d['field']} was locked as {d['locked']} and is now {d['now']}" for d in found]
+    lines = [
+        f"- {escaped(d['field'])} was locked as {escaped(d['locked'])} and is now "
+        f"{escaped(d['now'])}"
+        for d in found
+    ]
     return [*lines, ""] if lines else []
 
 
@@ -98,7 +102,7 @@ def _of_seeds(model: Mapping[str, Any]) -> str:
 
 def _missing(row: Mapping[str, Any]) -> str:
     items = f" ({row['items']} items)" if row["items"] else ""
-    return f"{row['what']}: {row['why']}{items}"
+    return f"{escaped(row['what'])}: {escaped(row['why'])}{items}"
 
 
 def noise(value: float | None) -> str:
@@ -127,7 +131,7 @@ def p_said(value: float | None) -> str:
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     rows = list(rows)
-    return table(headings, rows) if rows else []
+    return table(headings, rows, plain=True) if rows else []
 
 
 def _effect(row: Mapping[str, Any]) -> list[str]:
@@ -153,13 +157,17 @@ def _change(row: Mapping[str, Any]) -> str:
 def _grounds(results: Mapping[str, Any]) -> list[str]:
     lines = []
     for model in results["models"]:
-        lines.append(f"- {model['model']}: {model['verdict']}; {model['difference_said']}.")
+        lines.append(
+            f"- {escaped(model['model'])}: {model['verdict']}; {model['difference_said']}."
+        )
         for name, said in model["brackets_said"].items():
             lines.append(f"  - change of log2 p of the literary texts, {name}: {said}")
         lines += [f"  - {model['control_said']}"] if model["control_said"] else []
         lines.append(f"  - {noise(model['noise_floor'])}")
     for row in results["against"]:
-        lines.append(f"- {row['model']}, {row['group']}: {_change(row)}, {_with_holm(row)}")
+        lines.append(
+            f"- {escaped(row['model'])}, {row['group']}: {_change(row)}, {_with_holm(row)}"
+        )
     return lines
 
 
@@ -204,7 +212,8 @@ def _style(row: Mapping[str, Any]) -> list[str]:
 
 def _change_of_writing(row: Mapping[str, Any]) -> str:
     return (
-        f"- texts of {row['model']}, {row['group']}, {row['marked']}: specific gain changed by "
+        f"- texts of {escaped(row['model'])}, {escaped(row['group'])}, {escaped(row['marked'])}: "
+        f"specific gain changed by "
         f"{_change(row)}, {_with_holm(row)}"
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from cqa.reporting.markdown_table import table
+from cqa.reporting.markdown_table import escaped, one_line, table
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def card(
     """
     library = "peft" if record["config"]["method"] == "lora" and not merged else "transformers"
     data = record["data"]
-    base = record["config"]["model"]
+    base = one_line(record["config"]["model"])
     header = {
         "base_model": base,
         "library_name": library,
@@ -56,9 +56,10 @@ def card(
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---",
         f"# {record['id']}",
-        f"{base} fine-tuned on {record['headline']['rows']} annotations (data set "
-        f"{record['parents'][0]}; licence of the annotations: {', '.join(data['licences'])}).\n"
-        f"Source of the annotations: {'; '.join(data['sources'])}.",
+        f"{escaped(base)} fine-tuned on {escaped(record['headline']['rows'])} annotations "
+        f"(data set {escaped(record['parents'][0])}; licence of the annotations: "
+        f"{escaped(', '.join(data['licences']))}).\n"
+        f"Source of the annotations: {escaped('; '.join(data['sources']))}.",
         _results(record, results, verdict),
         "## Recipe",
         _table(("setting", "value"), _settings(record)),
@@ -85,7 +86,7 @@ def _results(record: Mapping[str, Any], results: Sequence[Result], verdict: str 
         for r in results
     ]
     heads = ("items", "quantity", "base", "tuned", "change (95 % interval)", "n", "works")
-    return "\n\n".join([*([verdict] if verdict else []), _table(heads, rows)])
+    return "\n\n".join([*([escaped(verdict)] if verdict else []), _table(heads, rows)])
 
 
 def _index(record: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
@@ -95,7 +96,10 @@ def _index(record: Mapping[str, Any], results: Sequence[Result]) -> dict[str, An
         "results": [
             {
                 "task": {"type": "text-generation"},
-                "dataset": {"name": f"cqa benchmark, {group} items", "type": f"cqa-{group}"},
+                "dataset": {
+                    "name": f"cqa benchmark, {one_line(group)} items",
+                    "type": f"cqa-{one_line(group)}",
+                },
                 "metrics": [
                     {
                         "type": f"change_of_{r.quantity}",
@@ -145,22 +149,22 @@ def _usage(record: Mapping[str, Any], library: str) -> str:
     base, dtype = record["config"]["model"], record["config"]["dtype"]
     torch_dtype = "bfloat16" if dtype == "nf4" else dtype
     name, _, revision = str(base).partition("@")
-    asked = f', revision="{revision}"' if revision else ""
+    asked = f", revision={revision!r}" if revision else ""
     if library == "peft":
         lines = [
             "from peft import PeftModel",
             "from transformers import AutoModelForCausalLM, AutoTokenizer",
             "",
-            f'base = AutoModelForCausalLM.from_pretrained("{name}"{asked}, dtype="{torch_dtype}")',
-            'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
+            f"base = AutoModelForCausalLM.from_pretrained({name!r}{asked}, dtype={torch_dtype!r})",
+            "model = PeftModel.from_pretrained(base, 'THIS FOLDER')",
         ]
     else:
         lines = [
             "from transformers import AutoModelForCausalLM, AutoTokenizer",
             "",
-            f'model = AutoModelForCausalLM.from_pretrained("THIS FOLDER", dtype="{torch_dtype}")',
+            f"model = AutoModelForCausalLM.from_pretrained('THIS FOLDER', dtype={torch_dtype!r})",
         ]
-    lines.append('tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")')
+    lines.append("tokenizer = AutoTokenizer.from_pretrained('THIS FOLDER')")
     return "\n".join(["```python", *lines, "```"])
 
 
@@ -179,4 +183,4 @@ def _plain(value: Any) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    return "\n".join(table(heads, rows))
+    return "\n".join(table(heads, rows, plain=True))
