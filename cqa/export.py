@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cqa import model_ref, runs, untrusted
+from cqa import model_ref, runs, table, untrusted
 from cqa.errors import DataRefused, UsageRefused
 from cqa.files import write_text
 from cqa.model_ref import Model
@@ -86,12 +86,7 @@ def run(
 def report_of(trained: runs.Run, root: Path | None = None) -> runs.Run | None:
     """The newest finished report that compares a scoring of this training with its base."""
     scorings = {run.id for run in _scorings(trained, root)}
-    found = [
-        run
-        for run in runs.all_runs(root)
-        if run.done and run.record["stage"] == "report" and scorings & set(run.record["parents"])
-    ]
-    return max(found, key=lambda run: run.record["ended"], default=None)
+    return table.latest("report", lambda run: bool(scorings & set(run.record["parents"])), root)
 
 
 def results_of(trained: runs.Run, reported: runs.Run) -> list[Result]:
@@ -124,8 +119,8 @@ def results_of(trained: runs.Run, reported: runs.Run) -> list[Result]:
 def _scorings(trained: runs.Run, root: Path | None) -> list[runs.Run]:
     return [
         run
-        for run in runs.all_runs(root)
-        if run.done and run.record["stage"] == "score" and trained.id in run.record["parents"]
+        for run in table.finished("score", root, parents=trained.id)
+        if trained.id in run.record["parents"]
     ]
 
 

@@ -26,7 +26,7 @@ def export(
     """Write an adapter or a merged model to a folder to share, with data, recipe, bill, results."""
     from cqa import export as stage
     from cqa import show
-    from cqa.study.study import run_of
+    from cqa.table import run_of
 
     found = stage.run(run_of(training), folder, merge=_merge if merge else None)
     show.facts(found, as_json)

@@ -94,7 +94,7 @@ def report(
 def _rated(reference: str | None, ratings: Path):
     """The agreement of a scoring (default: the newest) with ratings of its texts."""
     from cqa import validity
-    from cqa.study.study import latest, run_of
+    from cqa.table import latest, run_of
 
     scored = run_of(reference) if reference else latest("score", lambda run: True)
     if scored is None or scored.record["stage"] != "score" or not scored.done:

@@ -130,14 +130,13 @@ def model(name: str) -> Model:
 
 def ingested(data: str | None) -> Run:
     """The data set: an ingest run by name, or a folder ingested now."""
-    from cqa import ingest
-    from cqa.study import study
+    from cqa import ingest, table
 
     if data is None:
         return ingest.run(wiring.shipped_sources())
     if Path(data).exists() and not (Path(data) / "run.json").exists():
         return ingest.run([Path(data)])
-    run = study.run_of(data)
+    run = table.run_of(data)
     if run.record["stage"] != "ingest" or not run.done:
         raise UsageRefused(f"{data}: not a finished ingest run", next_step="cqa ingest FOLDER")
     return run

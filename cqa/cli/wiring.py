@@ -156,13 +156,17 @@ def tuned(reference: str, base: Model) -> Tuned | None:
     """What --adapter names: a folder, a train run, or the newest one of this base model."""
     from cqa import model_ref
     from cqa.runs import Run
-    from cqa.study.study import latest, run_of
+    from cqa.table import latest, run_of
 
     def from_run(run: Run) -> Tuned:
         return model_ref.Tuned(run.record["label"], model_ref.subject(base, run.path), (run.id,))
 
     if reference == "latest":
-        found = latest("train", lambda run: run.record["inputs"].get("model") == base.sha256)
+        found = latest(
+            "train",
+            lambda run: run.record["inputs"].get("model") == base.sha256,
+            model_sha256=base.sha256,
+        )
         return from_run(found) if found else None
     folder = model_ref.at_home(reference)
     if folder.is_dir() and not (folder / "run.json").exists():

@@ -13,7 +13,7 @@ def pair(base: str | None, tuned: str | None) -> tuple[Run, Run]:
 
     UsageRefused where there is none, DataRefused where two differ in more than the adapter.
     """
-    from cqa.study.study import latest, run_of
+    from cqa.table import latest, run_of
 
     def tuned_and_no_own_text(run: Run) -> bool:
         return is_tuned(run) and not any(
@@ -27,6 +27,10 @@ def pair(base: str | None, tuned: str | None) -> tuple[Run, Run]:
             next_step="cqa score --benchmark --adapter latest",
         )
 
+    cells = {"code_sha256": after.record["code"]}
+    if "data" in after.record["inputs"]:
+        cells["data_sha256"] = after.record["inputs"]["data"]
+
     def decides(run: Run) -> dict[str, Any]:
         """All that has to be the same on both sides."""
         found = run.record["inputs"] | run.record["config"] | {"code": run.record["code"]}
@@ -38,7 +42,7 @@ def pair(base: str | None, tuned: str | None) -> tuple[Run, Run]:
     def same_but_for_adapter(run: Run) -> bool:
         return not is_tuned(run) and decides(run) == decides(after)
 
-    before = run_of(base) if base is not None else latest("score", same_but_for_adapter)
+    before = run_of(base) if base is not None else latest("score", same_but_for_adapter, **cells)
     if before is None:
         raise UsageRefused(
             "the base model has not been scored on the same texts yet",

@@ -73,15 +73,16 @@ def sides_of(
 
 def probing(base: Run) -> list[str]:
     """The newest scoring of texts made to fool the measure, by the same base model."""
-    from cqa.study.study import latest
+    from cqa.table import latest
 
     model = base.record["inputs"].get("model")
+    cells = {"label": _PROBES} if model is None else {"label": _PROBES, "model_sha256": model}
 
     def same(run: Run) -> bool:
         probes = run.record["label"].startswith(_PROBES)
         return probes and run.record["inputs"].get("model") == model and not is_tuned(run)
 
-    found = latest("score", same, base.path.parent)
+    found = latest("score", same, base.path.parent, **cells)
     return [found.id] if found else []
 
 

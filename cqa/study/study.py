@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cqa import generate, ingest, model_ref, runs, score, train
 from cqa.conditions import PoolBrief, pool_of
 from cqa.config import ArmConfig, Experiment
-from cqa.errors import CqaError, DataRefused, UsageRefused
+from cqa.errors import CqaError, DataRefused
 from cqa.files import sha256_of_rows
 from cqa.paths import shipped
 from cqa.progress import Tell, progress, say
@@ -286,28 +286,3 @@ def located(path: str) -> Path:
             f"{path}: no such file or folder, here or among what ships with cqa",
             next_step="check what the experiment file says under annotations and items",
         ) from None
-
-
-def latest(
-    stage: str, where: Callable[[runs.Run], bool], root: Path | None = None
-) -> runs.Run | None:
-    """The newest finished run of a stage for which `where` holds."""
-    found = [
-        run
-        for run in runs.all_runs(root)
-        if run.done and run.record["stage"] == stage and where(run)
-    ]
-    return max(found, key=lambda run: run.record["ended"], default=None)
-
-
-def run_of(reference: str, root: Path | None = None) -> runs.Run:
-    """A run by its id, its directory, or an unmistakable beginning of its id."""
-    if (Path(reference) / "run.json").is_file():
-        found = runs.read(Path(reference))
-        assert found is not None
-        return found
-    matches = [run for run in runs.all_runs(root) if reference and run.id.startswith(reference)]
-    if len(matches) == 1:
-        return matches[0]
-    what = f"{len(matches)} runs begin with it" if matches else "no such run"
-    raise UsageRefused(f"run {reference[:200]!r}: {what}", next_step="see `cqa table` for the ids")

@@ -5,6 +5,16 @@ changed are read again.
 """
 
 from cqa.table.index import rebuild
+from cqa.table.lookup import finished, latest, run_of
 from cqa.table.queries import export_csv, models_of_reports, newest, read
 
-__all__ = ["export_csv", "models_of_reports", "newest", "read", "rebuild"]
+__all__ = [
+    "export_csv",
+    "finished",
+    "latest",
+    "models_of_reports",
+    "newest",
+    "read",
+    "rebuild",
+    "run_of",
+]

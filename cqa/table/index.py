@@ -24,6 +24,7 @@ _FIELDS = ", ".join(f"{name} {kind}" for name, kind in KEPT.items())
 _MARKS = ", ".join(f":{name}" for name in KEPT)
 _INDEXES = {"by_stamp": "id, stamp", "by_start": "started, id", "by_stage": "stage, started, id"}
 _AT_ONCE = 1000
+_MEMORY = ":memory:"
 _WAIT_SECONDS = 0.2
 """For another process that writes the index."""
 
@@ -42,7 +43,7 @@ def asked(root: Path | None, ask: Callable[[sqlite3.Connection], T]) -> T:
             return ask(index)
     except sqlite3.DatabaseError:  # a damaged index holds nothing that the runs do not
         _forget(path)
-        with closing(_current(root, path)) as index:
+        with closing(_current(root, path if not path.exists() else Path(_MEMORY))) as index:
             return ask(index)
 
 
@@ -66,7 +67,7 @@ def _current(root: Path, path: Path) -> sqlite3.Connection:
     except (sqlite3.OperationalError, OSError) as error:
         if not _in_the_way(error):
             raise
-        index, known = _opened(":memory:"), {}
+        index, known = _opened(_MEMORY), {}
     present = _stamps(root)
     changed = [name for name in present if present[name] != known.get(name)]
     _put(index, [], sorted(known.keys() - present.keys()))

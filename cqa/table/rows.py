@@ -52,8 +52,9 @@ COLUMNS = {
     "time_basis": "TEXT",
     "headline": "TEXT",
 }
-KEPT = {**COLUMNS, "models": "TEXT", "stamp": "TEXT"}
-"""With what stands in the index only: the models of a report, and what tells of a change."""
+KEPT = {**COLUMNS, "record_id": "TEXT", "models": "TEXT", "stamp": "TEXT"}
+"""With what stands in the index only: the id in the record (`id` is the directory's name), the
+models of a report, and what tells of a change."""
 _SPENT = (
     "device_seconds",
     "wall_seconds",
@@ -82,7 +83,8 @@ def row_of(run: Run, stamp: str) -> dict[str, Any]:
     if run.record["stage"] == "report" and run.done:
         with suppress(CqaError, KeyError, TypeError):
             models = json.dumps(listing.rows(run.path.name, read_json(run.file("report.json"))))
-    return _cells(run) | {"id": run.path.name, "models": models, "stamp": stamp}
+    own = {"id": run.path.name, "record_id": run.id, "models": models, "stamp": stamp}
+    return _cells(run) | own
 
 
 def _cells(run: Run) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from cqa import analysis, pairing, stats
 from cqa.score import PRIMARY, load_scores
-from cqa.study.study import run_of
+from cqa.table import run_of
 
 RESAMPLES = 999
 WORKS = (10, 30, 90)

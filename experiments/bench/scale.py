@@ -240,7 +240,7 @@ def texts_table(seen: Measured, gpu: Gpu) -> list[str]:
 
 def main(run: str) -> None:
     """Measure, reckon, write the page."""
-    from cqa.study.study import run_of
+    from cqa.table import run_of
 
     seen = measured(run_of(run))
     facts = [
