@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from conftest import REPOSITORY, experiment
 
 from cqa import runs
 from cqa.study import lock
+from cqa.study.steps import Step
+from cqa.study.workers import Processes
 
 sys.path.append(str(REPOSITORY / "experiments" / "bench"))
 
@@ -106,6 +109,39 @@ def test_the_workers_of_a_command_that_was_killed_end_with_it(workplace):
         for worker in workers:
             with suppress(psutil.NoSuchProcess):
                 worker.kill()
+
+
+class Lost:
+    """Who makes this is killed before it has read its first step."""
+
+    def __init__(self) -> None:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Patient:
+    """Does its steps at once."""
+
+    def do(self, step: Step) -> None:
+        pass
+
+
+def test_a_worker_that_is_killed_takes_its_step_with_it_and_another_takes_its_place(
+    monkeypatch,
+):
+    step, fork = Step("train", "one"), multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda kind: fork)  # imports nothing anew
+    with Processes(1, Lost) as hands:
+        hands.start(step)
+        assert hands.finished() == [(step, "its process ended with exit code -9")]
+    with Processes(1, Patient) as hands:
+        hands.start(step)
+        assert hands.finished() == [(step, None)]
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        worker.join()
+        hands.start(step)  # the one that had nothing to do is gone
+        assert hands.finished() == [(step, None)]
 
 
 def _soon(holds) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,12 +53,16 @@ class Processes:
 
     def start(self, step: Step) -> None:
         """Give the step to a process that has none."""
-        worker = next((one for one in self._all if one.step is None), None)
-        if worker is None:
+        for worker in [one for one in self._all if one.step is None]:
+            with suppress(ConnectionError):  # it was killed while it had nothing to do
+                worker.line.send(step)
+                break
+            self._all.remove(worker)
+        else:
             worker = self._new()
             self._all.append(worker)
+            worker.line.send(step)
         worker.step = step
-        worker.line.send(step)
 
     def finished(self) -> list[tuple[Step, str | None]]:
         """Wait for at least one step; each with why it failed, if it did."""
@@ -68,7 +73,7 @@ class Processes:
             step, worker.step = worker.step, None
             try:
                 over.append((step, line.recv()))
-            except EOFError:
+            except (EOFError, ConnectionError):  # the second where it had not read all
                 worker.process.join()
                 self._all.remove(worker)
                 code = worker.process.exitcode
