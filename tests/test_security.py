@@ -15,22 +15,22 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import vulnerabilities
-from conftest import REPOSITORY, items, write_rows
+from conftest import REPOSITORY, annotation, items, write_rows
 from rich.console import Console
+from test_sft import job
 
 from cqa import lm, model_ref, progress, show, untrusted
 from cqa.audit.reading import iter_sentences
-from cqa.config import Experiment
+from cqa.config import Experiment, TrainConfig
 from cqa.errors import DataRefused
 from cqa.files import no_formula, read_rows, write_csv
 from cqa.show import plain
-from cqa.types import Text
+from cqa.types import Annotation, Text
 
 
 class Trap:
@@ -128,30 +128,104 @@ def test_an_adapter_that_is_a_pickle_is_refused(folder, adapter, mark):
     assert not mark.exists()
 
 
-def test_a_checkpoint_that_is_a_pickle_is_not_opened(workplace, mark):
-    from transformers import Trainer
+def test_a_checkpoint_that_is_a_pickle_is_not_opened(workplace, tiny_model, mark):
+    import torch
 
-    for name in PICKLES:
-        (workplace / name).write_bytes(pickle.dumps(Trap(mark), protocol=2))
-    trainer = SimpleNamespace(args=SimpleNamespace(world_size=1, process_index=0, device="cpu"))
-    for feature in ("is_deepspeed_enabled", "is_fsdp_enabled", "is_fsdp_xla_v1_enabled"):
-        setattr(trainer, feature, False)
-    trainer.optimizer = trainer.lr_scheduler = SimpleNamespace(load_state_dict=None)
-    for load in (Trainer._load_rng_state, Trainer._load_optimizer_and_scheduler):
-        with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-            load(trainer, str(workplace))
-    assert not mark.exists()
+    from cqa.training import sft
+
+    rows = [Annotation(**annotation(number)) for number in range(2)]
+    config = TrainConfig(epochs=2, batch_size=4, learning_rate=1e-2)
+    begun = workplace / "begun"
+    with pytest.raises(KeyboardInterrupt):  # one epoch of one step, and then a kill
+        sft.fit(job(tiny_model, rows, begun, config=config, tell=_interrupted_at_step_2))
+    for name in PICKLES[1:]:
+        resumed = Path(shutil.copytree(begun, workplace / name))
+        file = resumed / "checkpoints" / "checkpoint-1" / name
+        assert file.exists(), "a training leaves a file of this name"
+        torch.save({"state": Trap(mark)}, file)
+        torch.load(file, weights_only=False)
+        assert mark.exists(), "whoever opens it without care runs what it says"
+        mark.unlink()
+        again = job(tiny_model, rows, resumed, config=config)
+        if name == "training_args.bin":
+            assert sft.fit(again).steps == 2  # nobody reads it
+        else:
+            with pytest.raises(DataRefused) as refused:
+                sft.fit(again)
+            assert refused.value.what.startswith(f"{name}: a checkpoint holds more than tensors")
+            assert "checkpoints" in refused.value.next_step
+        assert not mark.exists(), name
+
+
+def _interrupted_at_step_2(done: int, total: int, note: str) -> None:
+    if done == 2:
+        raise KeyboardInterrupt
+
+
+_UNPICKLE = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+_UNPICKLERS = {"torch.load", "torch.jit.load", "torch.hub.load", "numpy.load", "yaml.load"}
+
+
+def unpickling(source: str) -> set[str]:
+    """Names that a source refers to and that unpickle, whatever it calls them."""
+    nodes, called = list(ast.walk(ast.parse(source))), {}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for one in node.names:
+                first = one.name.partition(".")[0]
+                called[one.asname or first] = one.name if one.asname else first
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            called |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+    names = set(called.values())
+    for node in nodes:
+        if isinstance(node, ast.Name | ast.Attribute):
+            first, dot, rest = ast.unparse(node).partition(".")
+            names.add(called.get(first, first) + dot + rest)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("import_module", "__import__")
+        ):
+            names |= {ast.literal_eval(a) for a in node.args if isinstance(a, ast.Constant)}
+    return {
+        name
+        for name in names
+        if (name in _UNPICKLERS or name.endswith(".read_pickle") or name.split(".")[0] in _UNPICKLE)
+        if name != "pickle.UnpicklingError"
+    }
 
 
 def test_no_source_of_ours_unpickles():
     for path in (REPOSITORY / "cqa").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                names = {getattr(node, "module", None), *(name.name for name in node.names)}
-                assert not names & {"pickle", "dill", "joblib", "shelve", "marshal"}, path
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                called = ast.unparse(node.func)
-                assert called not in ("torch.load", "np.load", "yaml.load"), (path, called)
+        assert not unpickling(path.read_text("utf-8")), path
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle\npickle.load(f)",
+        "from torch import load\nload(f)",
+        "from torch import load as read\nread(f)",
+        "import torch as t\nt.load(f)",
+        "def f():\n    import torch.nn\n    torch.load(f)",
+        "import torch\nopen_it = torch.load",
+        "import numpy\nnumpy.load(f, allow_pickle=True)",
+        "import numpy as anything\nanything.load(f)",
+        "import pandas as pd\npd.read_pickle(f)",
+        "from pandas import read_pickle",
+        "from joblib import load",
+        "import dill as json",
+        "import shelve\nshelve.open(f)",
+        "import marshal",
+        "import importlib\nimportlib.import_module('pickle')",
+        "from yaml import load",
+    ],
+)
+def test_a_source_that_unpickles_is_seen(source):
+    assert unpickling(source)
+
+
+def test_a_source_that_does_not_unpickle_is_none():
+    harmless = "import json, torch, yaml\nfrom pickle import UnpicklingError\njson.load(f)\n"
+    assert not unpickling(harmless + "torch.loads\nyaml.safe_load(f)\nself.load(f)\nload(f)")
 
 
 # --- no code ---------------------------------------------------------------------------------
@@ -458,7 +532,7 @@ from pathlib import Path
 import pyarrow.parquet
 from cqa.audit.reading import _rows
 from cqa.files import iter_rows
-from cqa.types import Text
+from cqa.types import Annotation, Text
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
     path = Path(name)

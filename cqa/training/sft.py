@@ -41,6 +41,7 @@ from cqa.training.stop import (  # noqa: E402
     smaller,
     told_of_full_disk,
     told_of_lost_process,
+    told_of_more_than_tensors,
 )
 
 datasets.disable_progress_bars()
@@ -58,7 +59,12 @@ def fit(job: Job) -> Outcome:
     tried = [one.micro_batch_size for one in ledger.earlier if one.micro_batch_size]
     micro = min([*tried, devices.dividing(job.config.micro_batch_size, per_process)])
     pace, began = replace(job.pace), time.monotonic() - job.probed_seconds
-    with gently() as stop, told_of_full_disk(job.folder), told_of_lost_process():
+    with (
+        gently() as stop,
+        told_of_full_disk(job.folder),
+        told_of_lost_process(),
+        told_of_more_than_tensors(job.folder),
+    ):
         while True:
             try:
                 return _attempt(job, pace, ledger, stop, micro, began)

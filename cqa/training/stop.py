@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError  # nosec B403 - nothing is unpickled
 
 import torch
 
 from cqa.device_faults import is_disk_full
-from cqa.errors import CqaError
+from cqa.errors import CqaError, DataRefused
+from cqa.paths import shown
 
 _LOST_SAID = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
 
@@ -74,6 +76,20 @@ def told_of_full_disk(folder: Path) -> Iterator[None]:
             f"{folder.name}: the disk is full, so a checkpoint could not be written "
             f"({str(error).splitlines()[0]}); those that were written before are whole",
             next_step="make room, then repeat the command: it goes on from the last one",
+        ) from error
+
+
+@contextmanager
+def told_of_more_than_tensors(folder: Path) -> Iterator[None]:
+    """A checkpoint that torch refuses, since it would have to run what stands there, is told."""
+    try:
+        yield
+    except UnpicklingError as error:
+        raise DataRefused(
+            f"{folder.name}: a checkpoint holds more than tensors and is not read; to open it "
+            "would be to run what it says",
+            next_step=f"delete {shown(folder / 'checkpoints')}, then repeat the command: it begins "
+            "anew",
         ) from error
 
 
