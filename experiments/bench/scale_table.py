@@ -1,10 +1,12 @@
-"""A results table of 100,000 runs: how long do listing, filtering and the list of reports take?
+"""A results table of 100,000 runs: how long do listing, filtering and looking up one run take?
 
     python experiments/bench/scale_table.py [--runs 100000] [--keep FOLDER]
 
-The runs are records as every stage leaves them, one in a hundred of them a report with two models.
-Each command is typed anew, three times; the best and the worst of the three are told, in seconds
-from Enter to the prompt.
+The runs are records as every stage leaves them, one in a hundred of them a report with two models,
+and a small training with two real scorings. Each command is typed anew, three times; the best and
+the worst of the three are told, in seconds from Enter to the prompt. What `cqa report` (the newest
+pair) and `cqa score --adapter latest` look up is timed without the rest of the command, in seconds
+of processor time, beside reading every record once.
 """
 
 from __future__ import annotations
@@ -15,11 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cqa import runs
+import cqa
+from cqa import model_ref, runs
+from cqa.cli import wiring
 from cqa.files import write_json
+from cqa.reporting import choose
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "faults"))
+
+from commands import SCORED, TUNED
+from place import furnish
 
 ASKED = (
     ("list", ["table"]),
@@ -35,12 +46,26 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="Make the runs here and leave them.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        root = asked.keep or Path(scratch)
-        if not any(root.glob("*")):
+        place = asked.keep or Path(scratch)
+        root = place / "runs"
+        if not root.exists():
+            furnish(place / "work")
+            for words in (TUNED, SCORED, [*SCORED, "--adapter", "latest"]):
+                typed(words, root)
             fill(root, asked.runs)
         print(f"| {asked.runs:,} runs | first time s | then s |\n| --- | --: | --: |")  # noqa: T201
         for name, words in ASKED:
             first, *then = (typed(words, root) for _ in range(4))
+            line = f"| {name} | {first:.2f} | {min(then):.2f} to {max(then):.2f} |"
+            print(line, flush=True)  # noqa: T201
+        os.environ["CQA_RUNS"] = str(root)
+        model = model_ref.find(str(place / "work" / "model"))
+        for name, look in (
+            ("newest pair, processor s", lambda: choose.pair(None, None)),
+            ("latest adapter, processor s", lambda: wiring.tuned("latest", model)),
+            ("every record, processor s", runs.all_runs),
+        ):
+            first, *then = (_processor_seconds(look) for _ in range(4))
             line = f"| {name} | {first:.2f} | {min(then):.2f} to {max(then):.2f} |"
             print(line, flush=True)  # noqa: T201
 
@@ -100,11 +125,18 @@ def typed(words: list[str], root: Path) -> float:
     began = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "cqa", *words],
-        env=os.environ | {"CQA_RUNS": str(root)},
+        cwd=root.parent / "work",
+        env=os.environ | {"CQA_RUNS": str(root), "PYTHONPATH": str(Path(cqa.__file__).parents[1])},
         stdout=subprocess.DEVNULL,
         check=True,
     )
     return time.perf_counter() - began
+
+
+def _processor_seconds(look: Callable[[], object]) -> float:
+    began = time.process_time()
+    assert look()
+    return time.process_time() - began
 
 
 if __name__ == "__main__":
