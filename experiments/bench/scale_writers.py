@@ -9,12 +9,15 @@ time. At the end: the runs that were made, those that the table has, and the lon
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from cqa import runs, table
 
@@ -27,6 +30,8 @@ class Found:
     listed: int
     reads: int
     longest_read_seconds: float
+    median_wait_seconds: float
+    """Of the reads: neither at work nor in the queue for a processor (nan where Linux is not)."""
     ended_well: bool
 
 
@@ -43,10 +48,11 @@ def measure(root: Path, processes: int, readers: int, seconds: float) -> Found:
     for process in work:
         process.join()
     made = sum(number for number, _ in told)
-    reads = [took for _, all_reads in told for took in all_reads]
+    reads = [read for _, all_reads in told for read in all_reads]
+    longest, waited = max(took for took, _ in reads), median(wait for _, wait in reads)
     listed = table.newest(1, ["status=done"], root)[1]
     well = all(process.exitcode == 0 for process in work)
-    return Found(made, listed, len(reads), max(reads), well)
+    return Found(made, listed, len(reads), longest, waited, well)
 
 
 def _write(root: Path, writer: int, end: float, said) -> None:
@@ -70,10 +76,26 @@ def _read(root: Path, end: float, said) -> None:
     said.put((0, reads))
 
 
-def _timed_read(root: Path) -> float:
-    began = time.monotonic()
-    table.newest(30, root=root)
-    return time.monotonic() - began
+def _timed_read(root: Path) -> tuple[float, float]:
+    return timed(lambda: table.newest(30, root=root))
+
+
+def timed(do: Callable[[], object]) -> tuple[float, float]:
+    """Seconds that it takes, and for how many of them this thread waited for something else than a
+    processor; how busy the machine is makes no difference to these."""
+    began, busy = time.monotonic(), _busy_seconds()
+    do()
+    took = time.monotonic() - began
+    return took, took - (_busy_seconds() - busy)
+
+
+def _busy_seconds() -> float:
+    """Of this thread so far: at work, or ready and in the queue for a processor."""
+    try:
+        text = Path("/proc/thread-self/schedstat").read_text("ascii")
+    except OSError:
+        return math.nan
+    return sum(map(int, text.split()[:2])) / 1e9
 
 
 def main() -> None:
