@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cqa import model_ref, runs, table, untrusted
+from cqa import model_ref, runs, table, untrusted, untrusted_adapter
 from cqa.errors import DataRefused, UsageRefused
 from cqa.files import write_text
 from cqa.model_ref import Model
@@ -150,7 +150,7 @@ def _checked(trained: runs.Run) -> list[Path]:
                 "files of the training are given to others",
                 next_step="put the file itself there",
             )
-    check = untrusted.check_adapter if folder.name == "adapter" else untrusted.check_model
+    check = untrusted_adapter.check if folder.name == "adapter" else untrusted.check_model
     check(folder)
     return found
 

@@ -32,6 +32,10 @@ DTYPES = {
     "nf4": torch.bfloat16,
 }
 
+_PROBE = "It was late. The rain fell on the harbour."
+LEAST_WINDOW = 16
+"""Tokens. Nothing of use is scored or written in a shorter window."""
+
 RECIPE = "cqa.json"
 """In a folder that `cqa train` made: the base model's name and what its weights were held in."""
 
@@ -42,14 +46,13 @@ class HubTokenizer:
     def __init__(self, tokenizer, bos_token_id: int | None = None) -> None:
         """`bos_token_id` is what the model's own configuration says, if anything."""
         self.raw = tokenizer
-        candidates = (tokenizer.bos_token_id, bos_token_id, tokenizer.eos_token_id)
-        start = next((token for token in candidates if token is not None), None)
-        if start is None:
+        if tokenizer.eos_token_id is None:
             raise DataRefused(
-                "the tokenizer has neither a BOS nor an EOS token, so nothing can start a page",
+                "the tokenizer has no EOS token, so no text can end",
                 next_step="set eos_token in the model's tokenizer_config.json",
             )
-        self.start_id: int = start
+        candidates = (tokenizer.bos_token_id, bos_token_id, tokenizer.eos_token_id)
+        self.start_id: int = next(token for token in candidates if token is not None)
         self.encode = lru_cache(maxsize=4096)(self._encode)
 
     def _encode(self, text: str) -> list[int]:
@@ -95,11 +98,16 @@ def load(
             next_step="give the base model that the adapter was trained on",
         ):
             loaded = PeftModel.from_pretrained(loaded, str(adapter))
+            # Read once more: only this says which weights were missing and made up.
+            told = loaded.load_adapter(str(adapter), "default")
+        _refuse_other_weights(told.missing_keys, told.unexpected_keys, adapter)
         _refuse_adapter(loaded, adapter)
     if dtype == "nf4":
         loaded.eval()  # is where it is: weights in 4 bits cannot be moved
     else:
         loaded.to(device).eval()
+    if adapter is not None:
+        _refuse_unsound(loaded, f"adapter {adapter}")
     return LanguageModel(
         name=model.name,
         model=loaded,
@@ -133,6 +141,14 @@ def load_model(model: Model, *, dtype: str = "float32") -> PreTrainedModel:
             f"{missing[0]}",
             next_step="copy the folder again; weights made up at random would be scored",
         )
+    window = window_of(loaded)
+    if not untrusted.is_size(window) or window < LEAST_WINDOW:
+        raise DataRefused(
+            f"model {model.name}: max_position_embeddings is {str(window)[:40]}; expected a "
+            f"number of tokens, at least {LEAST_WINDOW}",
+            next_step="correct it in the model's config.json",
+        )
+    _refuse_unsound(loaded, f"model {model.name}")
     return loaded
 
 
@@ -145,29 +161,105 @@ def load_tokenizer(model: Model) -> HubTokenizer:
         raw = AutoTokenizer.from_pretrained(
             model.source, revision=model.revision or "main", trust_remote_code=False, use_fast=True
         )
-        raw("a b", add_special_tokens=False, split_special_tokens=True)  # settings are used late
         config = AutoConfig.from_pretrained(
             model.source, revision=model.revision or "main", trust_remote_code=False
         )
-    if not raw.is_fast:
-        raise DataRefused(
-            f"model {model.name}: its tokenizer has no fast version, so tokens cannot be placed",
-            next_step="convert it once with AutoTokenizer(...).save_pretrained",
-        )
-    # Qwen's tokenizers have no BOS, and after chat tuning their EOS ends a turn and not a document;
-    # the configuration names the document separator all the same.
-    return HubTokenizer(raw, getattr(config, "bos_token_id", None))
+        if not raw.is_fast:
+            raise DataRefused(
+                f"model {model.name}: its tokenizer has no fast version, so tokens cannot be "
+                "placed",
+                next_step="convert it once with AutoTokenizer(...).save_pretrained",
+            )
+        # Qwen's tokenizers have no BOS, and after chat tuning their EOS ends a turn and not a
+        # document; the configuration names the document separator all the same.
+        tokenizer = HubTokenizer(raw, getattr(config, "bos_token_id", None))
+        _refuse_useless(tokenizer, model.name)
+        _refuse_other_tokenizer(tokenizer, config, model.name)
+    return tokenizer
 
 
 def window_of(model: nn.Module) -> int:
     """The longest sequence in tokens that the model was made for."""
-    return getattr(model.config, "max_position_embeddings", None) or 2048
+    window = getattr(model.config, "max_position_embeddings", None)
+    return 2048 if window is None else window
 
 
 def is_zero_adapter(model: nn.Module) -> bool:
     """Whether a LoRA adapter changes nothing, as a freshly made one does (every B matrix is 0)."""
     b_matrices = [p for name, p in model.named_parameters() if "lora_B" in name]
     return bool(b_matrices) and all(not p.detach().any() for p in b_matrices)
+
+
+def _refuse_useless(tokenizer: HubTokenizer, name: str) -> None:
+    """Of a folder without its files transformers makes a tokenizer that has no words."""
+    ids = tokenizer.encode(_PROBE)
+    back = tokenizer.raw.decode(ids, skip_special_tokens=True)
+    if _letters(back) != _letters(_PROBE):
+        raise DataRefused(
+            f"model {name}: its tokenizer makes {len(ids)} tokens of {_PROBE!r}, and of those "
+            f"{back[:80]!r}",
+            next_step="copy the tokenizer's files (tokenizer.json) from where the model came",
+        )
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def _refuse_other_tokenizer(tokenizer: HubTokenizer, config, name: str) -> None:
+    """Every id that a text, a start, an end or padding can have needs an embedding.
+
+    Special tokens that are none of these may lie beyond: Gemma 3's has one for images.
+    """
+    embeddings = getattr(config.get_text_config(), "vocab_size", None)
+    if embeddings is None:
+        return
+    raw = tokenizer.raw
+    special = {token for token, added in raw.added_tokens_decoder.items() if added.special}
+    used = {f"{kind} token": getattr(raw, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
+    used["start of a page"] = tokenizer.start_id
+    used["last token"] = max(set(raw.get_vocab().values()) - special)
+    for what, token in used.items():
+        if token is not None and not (isinstance(token, int) and 0 <= token < embeddings):
+            raise DataRefused(
+                f"model {name}: the {what} has the id {str(token)[:40]}, and the model has "
+                f"{embeddings} embeddings",
+                next_step="use the model's own tokenizer and configuration",
+            )
+
+
+@torch.inference_mode()
+def _refuse_unsound(model: nn.Module, what: str) -> None:
+    """One short pass shows what would break or spoil every other."""
+    with untrusted.refused(
+        f"{what}: cannot be computed", next_step="copy the folder again from where it came"
+    ):
+        embeddings = model.get_input_embeddings().weight
+        # Of few keys the kernels of some CPUs make zeros where a weight is NaN.
+        length = min(2 * LEAST_WINDOW, window_of(model))
+        ids = torch.arange(length, device=embeddings.device)[None] % len(embeddings)
+        logits = model(input_ids=ids, use_cache=True).logits
+        # A row of the embeddings that is not among the ids is seen in their sum.
+        if not (logits.isfinite().all() and embeddings.sum().isfinite()):
+            raise DataRefused(
+                f"{what}: its weights give numbers that are not finite",
+                next_step="copy the folder again, or use a dtype of more range: --dtype float32",
+            )
+
+
+def _refuse_other_weights(missing: list[str], unexpected: list[str], adapter: Path) -> None:
+    if missing:
+        raise DataRefused(
+            f"adapter {adapter}: {len(missing)} of its weights are not in its file, the first is "
+            f"{missing[0]}",
+            next_step="copy the folder again; weights made up at random would be scored",
+        )
+    if unexpected:
+        raise DataRefused(
+            f"adapter {adapter}: {len(unexpected)} of the weights in its file have no place in "
+            f"the model, the first is {unexpected[0]}",
+            next_step="give the base and the adapter_config.json that it was trained with",
+        )
 
 
 def _refuse_other_base(adapter: Path, dtype: str) -> None:

@@ -10,14 +10,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from cqa import quiet, untrusted
+from cqa import quiet, untrusted, untrusted_adapter
 from cqa.errors import DataRefused
 from cqa.files import sha256_of, sha256_of_value
 from cqa.paths import EMBEDDED_MODEL, shown
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?$")
-_FIRST = ["config.json", "*.safetensors.index.json"]
-_MATTERS = re.compile(r"(\.safetensors|config\.json|tokenizer.*|vocab.*|merges\.txt|\.model)$")
+_FIRST = ["config.json", "adapter_config.json", "*.safetensors.index.json"]
+_MATTERS = re.compile(
+    r"(\.safetensors|config\.json|tokenizer.*|vocab.*|merges\.txt|\.model|\.tiktoken|tekken\.json)$"
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def subject(base: Model, tuned: Path | None) -> Subject:
         return Subject(base)
     for candidate in (tuned, tuned / "adapter"):
         if (candidate / "adapter_config.json").is_file():
-            untrusted.check_adapter(candidate)
+            untrusted_adapter.check(candidate)
             return Subject(base, candidate, _hash_adapter(candidate))
     for candidate in (tuned, tuned / "model"):
         if (candidate / "config.json").is_file():
@@ -139,6 +141,7 @@ def _hub(reference: str) -> Model:
             f"in the cache ({type(error).__name__})",
             next_step="check the id and the network, or use --model embedded or a folder",
         ) from error
+    untrusted.check_no_adapter(Path(folder))
     config = Path(folder) / "config.json"
     untrusted.check_config(untrusted.read_object(config), config)
     untrusted.check_indexes(Path(folder))

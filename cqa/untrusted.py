@@ -24,12 +24,8 @@ LARGEST_HEADER = 25_000_000
 SLACK = 8
 """How many weights one stored number may stand for: packed 4-bit weights are 8 in an int32."""
 
-ADAPTERS = {
-    "LORA", "ADALORA", "LOHA", "LOKR", "OFT", "BOFT", "VERA", "IA3", "HRA", "RANDLORA", "MISS",
-    "FOURIERFT", "LN_TUNING", "C3A", "DELORA", "SHIRA", "ROAD",
-}  # fmt: skip
-"""Kinds of PEFT that are weights and nothing else: they name no file and no module to import."""
-PROMPTS = {"PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
+LARGEST_LABELS = 1000
+"""Labels of a classifier; they are written out one by one, and a language model has none."""
 
 _SIZES = {
     "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
@@ -55,6 +51,7 @@ _PRODUCTS = (
 
 def check_model(folder: Path) -> None:
     """DataRefused unless the folder is weights with a configuration that fits them."""
+    check_no_adapter(folder)
     config = read_object(folder / "config.json")
     check_config(config, folder / "config.json")
     check_indexes(folder)
@@ -65,10 +62,45 @@ def check_model(folder: Path) -> None:
             _check_sizes(part, folder / "config.json", tensors)
     if (folder / "tokenizer_config.json").is_file():
         read_object(folder / "tokenizer_config.json")
+    if not any(path.is_file() for name in _VOCABULARIES for path in folder.glob(name)):
+        raise DataRefused(
+            f"model {shown(folder)}: no tokenizer there (tokenizer.json, tokenizer.model or the "
+            "files of a vocabulary)",
+            next_step="copy the tokenizer's files from where the model came",
+        )
+
+
+def check_no_adapter(folder: Path) -> None:
+    """DataRefused where a model folder holds an adapter, which would be put on unasked."""
+    for path in sorted([*folder.glob("adapter_config.json"), *folder.glob("adapter_model.*")]):
+        raise DataRefused(
+            f"model {shown(folder)}: {path.name} is of an adapter, not of a model",
+            next_step="give the base with --model and the adapter, in a folder of its own, with "
+            "--adapter",
+        )
 
 
 def check_config(config: Mapping[str, Any], path: Path) -> None:
-    """DataRefused where a configuration names a kernel that would be fetched and run."""
+    """DataRefused where a configuration names code or weights elsewhere, or endless labels.
+
+    A kernel would be fetched and run; weights under another name would be neither checked nor
+    hashed.
+    """
+    for name, value in entries(config):
+        if name == "transformers_weights" and value is not None:
+            raise DataRefused(
+                f"{shown(path)}: transformers_weights names {str(value)[:80]!r}",
+                next_step="take it out, and have the weights in model.safetensors or in shards "
+                "with their index",
+            )
+        if name in _LABELS:
+            count = len(value) if isinstance(value, dict | list) else value
+            if isinstance(count, int | float) and count > LARGEST_LABELS:
+                raise DataRefused(
+                    f"{shown(path)}: {name} says {str(count)[:40]} labels; at most "
+                    f"{LARGEST_LABELS} are made",
+                    next_step=f"take {name} out; a language model has no labels",
+                )
     for name, value in _strings(config):
         if name.endswith(_CODE) and "/" in value:
             raise DataRefused(
@@ -84,56 +116,18 @@ def check_indexes(folder: Path) -> None:
         if path.name.endswith(".bin.index.json"):
             continue  # of pickles, and not read
         if not isinstance(shards, dict) or not shards:
-            raise DataRefused(f"{shown(path)}: no weight_map", next_step=_AGAIN)
+            raise DataRefused(f"{shown(path)}: no weight_map", next_step=AGAIN)
         for shard in shards.values():
             if not isinstance(shard, str) or not shard.endswith(".safetensors"):
                 raise DataRefused(
                     f"{shown(path)}: it names {str(shard)[:80]!r}, which is no safetensors file",
-                    next_step=_AGAIN,
+                    next_step=AGAIN,
                 )
             if shard != Path(shard).name or "\\" in shard:
                 raise DataRefused(
                     f"{shown(path)}: it names {shard[:80]!r}, which is not in the folder itself",
-                    next_step=_AGAIN,
+                    next_step=AGAIN,
                 )
-
-
-def check_adapter(folder: Path) -> None:
-    """DataRefused unless the folder is an adapter of safetensors that imports nothing."""
-    path = folder / "adapter_config.json"
-    config = read_object(path)
-    kind = config.get("peft_type")
-    if kind in PROMPTS:
-        raise DataRefused(
-            f"adapter {shown(folder)}: it puts tokens of its own before the page, so positions "
-            "would not be those of the text",
-            next_step="use a LoRA, or another adapter that leaves the page as it is",
-        )
-    if kind not in ADAPTERS:
-        raise DataRefused(
-            f"{shown(path)}: peft_type is {str(kind)[:80]!r}, which is not loaded here",
-            next_step="use a LoRA, or another adapter that is weights and nothing else",
-        )
-    if config.get("megatron_config"):
-        raise DataRefused(
-            f"{shown(path)}: megatron_config asks for a module to be imported",
-            next_step="take it out; code from model repositories is never run",
-        )
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise DataRefused(
-            f"adapter {shown(folder)}: no adapter_model.safetensors there (pickles are not loaded)",
-            next_step="save it with save_pretrained(..., safe_serialization=True)",
-        )
-    tensors = header(weights).items()
-    ranks = [one["shape"][0] for name, one in tensors if "lora_A" in name and one["shape"]]
-    rank = config.get("r", 0)
-    if kind == "LORA" and (not _is_size(rank) or rank > max(ranks, default=0)):
-        raise DataRefused(
-            f"{shown(path)}: r is {str(rank)[:40]}, and the largest in its weights is "
-            f"{max(ranks, default=0)}",
-            next_step=_AGAIN,
-        )
 
 
 def header(path: Path) -> dict[str, dict[str, Any]]:
@@ -149,7 +143,7 @@ def header(path: Path) -> dict[str, dict[str, Any]]:
                 )
             if length > LARGEST_HEADER:
                 raise DataRefused(
-                    f"{shown(path)}: a header of {length / 1e6:.0f} MB", next_step=_AGAIN
+                    f"{shown(path)}: a header of {length / 1e6:.0f} MB", next_step=AGAIN
                 )
             told = json.loads(handle.read(length))
         told.pop("__metadata__", None)
@@ -157,7 +151,7 @@ def header(path: Path) -> dict[str, dict[str, Any]]:
             begin, end = one["data_offsets"]
             if not 0 <= begin <= end <= size - 8 - length:
                 raise ValueError("weights beyond the end of the file")
-            if not all(_is_size(extent) or extent == 0 for extent in one["shape"]):
+            if not all(is_size(extent) or extent == 0 for extent in one["shape"]):
                 raise ValueError("a shape that is none")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataRefused(
@@ -176,7 +170,7 @@ def read_object(path: Path) -> dict[str, Any]:
             raise TypeError("not a JSON object")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataRefused(
-            f"{shown(path)}: cannot be read ({_line(error)})", next_step=_AGAIN
+            f"{shown(path)}: cannot be read ({_line(error)})", next_step=AGAIN
         ) from error
     return value
 
@@ -198,8 +192,13 @@ def refused(what: str, *, next_step: str) -> Iterator[None]:
         raise DataRefused(f"{what} ({_line(error)})", next_step=next_step) from error
 
 
+_VOCABULARIES = (
+    "tokenizer.json", "tokenizer.*.json", "*.model", "vocab*", "*tiktoken*", "tekken.json",
+)  # fmt: skip
+"""Files of which transformers makes a tokenizer; of none of them it makes an empty one."""
+_LABELS = "num_labels", "id2label", "label2id"
 _CODE = "attn_implementation", "attn_implementation_internal", "experts_implementation"
-_AGAIN = "give the folder that save_pretrained wrote"
+AGAIN = "give the folder that save_pretrained wrote"
 
 
 def _check_sizes(config: Mapping[str, Any], path: Path, tensors: list[dict[str, Any]]) -> None:
@@ -210,19 +209,19 @@ def _check_sizes(config: Mapping[str, Any], path: Path, tensors: list[dict[str, 
         for name in names:
             if (value := config.get(name)) is None:
                 continue
-            if isinstance(value, list) and all(map(_is_size, value)):  # layer by layer
+            if isinstance(value, list) and all(map(is_size, value)):  # layer by layer
                 value = max(value, default=None)
-            if not _is_size(value):
+            if not is_size(value):
                 raise DataRefused(
                     f"{shown(path)}: {name} is {str(value)[:40]}; expected a whole number above 0",
-                    next_step=_AGAIN,
+                    next_step=AGAIN,
                 )
             sizes[size] = value
     if sizes.get("layers", 0) > max(1, len(tensors)):
         raise DataRefused(
             f"{shown(path)}: {str(sizes['layers'])[:40]} layers, and {len(tensors)} tensors in the "
             "weights",
-            next_step=_AGAIN,
+            next_step=AGAIN,
         )
     for product in _PRODUCTS:
         if not all(size in sizes for size in product):
@@ -234,12 +233,25 @@ def _check_sizes(config: Mapping[str, Any], path: Path, tensors: list[dict[str, 
             said = " x ".join(f"{size} {str(sizes[size])[:40]}" for size in product)
             raise DataRefused(
                 f"{shown(path)}: {said} is more than its weights of {stored} bytes can hold",
-                next_step=_AGAIN,
+                next_step=AGAIN,
             )
 
 
-def _is_size(value: Any) -> bool:
+def is_size(value: Any) -> bool:
+    """Whether a JSON value is a whole number above 0 that a machine can count with."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
+
+
+def entries(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, value) of all that a JSON value holds, however deep; an item bears its list's name."""
+    waiting = [(name, value)]
+    while waiting:
+        above, value = waiting.pop()
+        yield above, value
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            waiting += [(above, inner) for inner in value]
 
 
 def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ from cqa.audit.reading import iter_sentences
 from cqa.config import Experiment, TrainConfig
 from cqa.errors import DataRefused
 from cqa.files import no_formula, read_rows, write_csv
+from cqa.paths import EMBEDDED_MODEL
 from cqa.show import plain
 from cqa.types import Annotation, Text
 
@@ -63,6 +64,20 @@ def adapter(workplace) -> Path:
     config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
     (made / "adapter_config.json").write_text(json.dumps(config | {"task_type": "CAUSAL_LM"}))
     return made
+
+
+@pytest.fixture
+def tuned(workplace, folder) -> Path:
+    """A good LoRA of that model."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    wanted = LoraConfig(
+        r=2, init_lora_weights=False, target_modules=["q_proj"], task_type="CAUSAL_LM"
+    )
+    bare = AutoModelForCausalLM.from_pretrained(folder)
+    get_peft_model(bare, wanted).save_pretrained(workplace / "tuned")
+    return workplace / "tuned"
 
 
 def loaded(folder: Path, adapter: Path | None = None) -> lm.LanguageModel:
@@ -226,6 +241,21 @@ def test_a_source_that_unpickles_is_seen(source):
 def test_a_source_that_does_not_unpickle_is_none():
     harmless = "import json, torch, yaml\nfrom pickle import UnpicklingError\njson.load(f)\n"
     assert not unpickling(harmless + "torch.loads\nyaml.safe_load(f)\nself.load(f)\nload(f)")
+
+
+@pytest.mark.parametrize("name", ["evil.bin", "sub/y.safetensors", "adapter_model.bin"])
+@pytest.mark.parametrize("within", [False, True])
+def test_weights_under_another_name_are_refused(folder, mark, name, within):
+    (folder / "sub").mkdir()
+    shutil.copy(folder / "model.safetensors", folder / "sub/y.safetensors")
+    for pickled in ("evil.bin", "adapter_model.bin"):
+        (folder / pickled).write_bytes(pickle.dumps(Trap(mark), protocol=2))
+    (folder / "adapter_model.bin").unlink(missing_ok=name != "adapter_model.bin")
+    more = {"transformers_weights": name}
+    change(folder / "config.json", **({"text_config": more} if within else more))
+    with pytest.raises(DataRefused, match=r"transformers_weights names|is of an adapter"):
+        loaded(folder)
+    assert not mark.exists()
 
 
 # --- no code ---------------------------------------------------------------------------------
@@ -449,6 +479,126 @@ def test_scores_of_hostile_texts_are_a_table_without_formulas(cqa, workplace, ti
     assert "@a␛[2J" in told.stdout
 
 
+# --- nothing made up ---------------------------------------------------------------------------
+
+
+def weights(file: Path, change_them) -> None:
+    """Change the weights of a safetensors file."""
+    from safetensors.torch import load_file, save_file
+
+    known = load_file(file)
+    change_them(known)
+    save_file(known, file, metadata={"format": "pt"})
+
+
+def test_weights_that_are_not_there_are_not_made_up(folder):
+    gone = "model.layers.0.mlp.down_proj.weight"
+    weights(folder / "model.safetensors", lambda known: known.pop(gone))
+    with pytest.raises(DataRefused, match=re.escape(gone)):
+        loaded(folder)
+
+
+LORA_A = "base_model.model.model.layers.{}.self_attn.q_proj.lora_A.weight"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of PEFT, which goes on
+def test_weights_of_an_adapter_that_are_not_there_are_not_made_up(folder, tuned):
+    assert loaded(folder, tuned)
+    file = tuned / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    weights(file, lambda known: known.pop(LORA_A.format(1)))
+    with pytest.raises(DataRefused, match=r"1 of its weights are not in its file.*layers\.1"):
+        loaded(folder, tuned)
+    file.write_bytes(whole)
+    weights(file, lambda known: known.update({LORA_A.format(2): known[LORA_A.format(1)].clone()}))
+    with pytest.raises(DataRefused, match=r"1 of the weights in its file have no place.*layers\.2"):
+        loaded(folder, tuned)
+    file.write_bytes(whole)
+    change(tuned / "adapter_config.json", peft_type="LOHA", alpha=2)
+    with pytest.raises(DataRefused, match="of its weights are not in its file"):
+        loaded(folder, tuned)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_inside_a_model_is_not_put_on(folder, tuned, name):
+    shutil.copy(tuned / name, folder / name)
+    with pytest.raises(DataRefused, match=f"{name} is of an adapter") as told:
+        loaded(folder)
+    assert "--adapter" in told.value.next_step
+
+
+@pytest.mark.parametrize("left", [None, "vocab.txt"])
+def test_a_tokenizer_that_is_not_there_is_not_made_up(folder, left):
+    (folder / "tokenizer.json").unlink()
+    if left:
+        (folder / left).write_text("x")
+    with pytest.raises(DataRefused, match="tokens of 'It was late" if left else "no tokenizer"):
+        loaded(folder)
+
+
+def test_a_tokenizer_of_words_and_merges_is_one(folder):
+    before = loaded(folder).tokenizer.encode("So it goes.")
+    made = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text(json.dumps(made["vocab"]))
+    merges = "\n".join(" ".join(pair) for pair in made["merges"])
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", "utf-8")
+    change(folder / "tokenizer_config.json", tokenizer_class="Qwen2Tokenizer")
+    assert loaded(folder).tokenizer.encode("So it goes.") == before
+
+
+# --- nothing that loads and then breaks --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"bos_token_id": -3}, "start of a page has the id -3, and the model has 375"),
+        ({"bos_token_id": 10**6}, "start of a page has the id 1000000"),
+        ({"max_position_embeddings": -5}, "max_position_embeddings is -5; expected"),
+        ({"max_position_embeddings": 15}, "at least 16"),
+        ({"layer_types": ["sliding_attention"] * 2, "sliding_window": None}, "cannot be computed"),
+    ],
+)
+def test_a_configuration_that_would_break_later_is_refused(folder, more, said):
+    change(folder / "config.json", **more)
+    with pytest.raises(DataRefused, match=said):
+        loaded(folder)
+
+
+def test_the_tokenizer_of_another_model_is_refused(folder):
+    shutil.copy(EMBEDDED_MODEL / "tokenizer.json", folder)
+    with pytest.raises(DataRefused, match="last token has the id 8191, and the model has 375"):
+        loaded(folder)
+
+
+def test_a_tokenizer_that_ends_no_text_is_refused(folder):
+    change(folder / "tokenizer_config.json", eos_token=None, bos_token="<|endoftext|>")
+    with pytest.raises(DataRefused, match="no EOS token"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("place", ["model.layers.1.self_attn.q_proj.weight", "table", "adapter"])
+def test_weights_that_are_no_numbers_are_refused(folder, tuned, place):
+    def spoil(known):
+        known[LORA_A.format(0) if place == "adapter" else place][-1, 0] = float("nan")
+
+    if place == "table":  # the row of one token alone, with a head of its own
+        place = "model.embed_tokens.weight"
+        change(folder / "config.json", tie_word_embeddings=False)
+        weights(
+            folder / "model.safetensors",
+            lambda known: known.update({"lm_head.weight": known[place].clone()}),
+        )
+    at_adapter = place == "adapter"
+    file = tuned / "adapter_model.safetensors" if at_adapter else folder / "model.safetensors"
+    assert loaded(folder, tuned if at_adapter else None)
+    weights(file, spoil)
+    said = "adapter .*not finite" if at_adapter else "model .*not finite"
+    with pytest.raises(DataRefused, match=said):
+        loaded(folder, tuned if at_adapter else None)
+
+
 # --- no bomb ---------------------------------------------------------------------------------
 
 
@@ -488,26 +638,42 @@ def test_a_model_is_no_larger_than_its_weights(folder, more, said):
         model_ref.find(str(folder))
 
 
-def test_weights_that_are_not_there_are_not_made_up(folder):
-    from safetensors.torch import load_file, save_file
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"r": 10**9}, "r is 1000000000, and the largest in its weights is 2"),
+        ({"rank_pattern": {"q_proj": 3}}, "q_proj is 3, and the largest in its weights is 2"),
+        ({"peft_type": "LOHA", "r": 33}, "r is 33, and nothing in its weights is longer than 32"),
+        ({"peft_type": "VERA", "r": 4_000_000}, "r is 4000000"),
+        ({"peft_type": "LOKR", "rank_pattern": {"alpha": 33}}, "alpha is 33"),
+        ({"loftq_config": {"loftq_iter": 33}}, "loftq_iter is 33"),
+        ({"layer_replication": [[0, 2]] * 3000}, "layer_replication"),
+    ],
+)
+def test_an_adapter_is_no_larger_than_its_weights(folder, tuned, more, said):
+    change(tuned / "adapter_config.json", **more)
+    with pytest.raises(DataRefused, match=said):
+        model_ref.subject(model_ref.find(str(folder)), tuned)
 
-    weights = load_file(folder / "model.safetensors")
-    gone = next(name for name in weights if "down_proj" in name)
-    del weights[gone]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(DataRefused, match=re.escape(gone)):
-        loaded(folder)
+
+def test_numbers_that_make_an_adapter_no_larger_are_left(folder, tuned):
+    more = {"lora_alpha": 64, "alpha_pattern": {"q_proj": 640}}
+    change(tuned / "adapter_config.json", **more)
+    assert loaded(folder, tuned)
 
 
-def test_an_adapter_is_no_larger_than_its_weights(folder, adapter):
-    import torch
-    from safetensors.torch import save_file
-
-    change(adapter / "adapter_config.json", r=10**9)
-    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
-    save_file({name: torch.zeros(2, 32)}, adapter / "adapter_model.safetensors")
-    with pytest.raises(DataRefused, match="r is 1000000000, and the largest in its weights is 2"):
-        loaded(folder, adapter)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"num_labels": 1001},
+        {"id2label": dict.fromkeys(map(str, range(1001)), "a")},
+        {"text_config": {"num_labels": 500_000}},
+    ],
+)
+def test_a_configuration_of_endless_labels_is_refused(folder, more):
+    change(folder / "config.json", **more)
+    with pytest.raises(DataRefused, match="labels; at most 1000"):
+        model_ref.find(str(folder))
 
 
 def bomb(rows: int, text: str) -> bytes:
