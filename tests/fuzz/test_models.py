@@ -6,12 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fuzzing import as_json, cases, outcome, spoilt, spoilt_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cqa import lm, model_ref
+from cqa.judge import Judge
+from cqa.sampling import Prompt, write
+from cqa.types import Text
 
 ADAPTER = Path("adapter")
 MODEL = Path("model")
@@ -37,20 +41,25 @@ INDEX = json.dumps({"metadata": {}, "weight_map": {"lm_head.weight": "model.safe
 JSON = ("config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors.index.json")
 
 
-def load() -> None:
-    """As `cqa score --judge model --adapter adapter` does."""
+def use() -> None:
+    """As `cqa score` and `cqa generate` with `--adapter adapter` do, of one short text."""
     subject = model_ref.subject(model_ref.find(str(MODEL)), ADAPTER)
-    lm.load(subject.model, adapter=subject.adapter, device="cpu").tokenizer.encode("a b")
+    ours = lm.load(subject.model, adapter=subject.adapter, device="cpu")
+    (marked,) = Judge("judge", "0", ours, ()).mark([Text(text="So it goes.")])
+    assert all(np.isfinite(trace.logprob_nats).all() for trace in marked.traces.values())
+    prompt = Prompt((ours.tokenizer.start_id, *ours.tokenizer.encode("So it")), seed=0)
+    (written,) = write(ours, [prompt], max_new_tokens=3, temperature=1.0, min_p=0.0)
+    assert 0 <= written.tokens <= 3
 
 
 def with_file(good: dict[Path, bytes], file: Path, content: bytes) -> str | None:
-    """What loading says while one file is another."""
+    """What loading and using says while one file is another."""
     for path, known in good.items():
         path.write_bytes(content if path == file else known)
-    return outcome(load)
+    return outcome(use)
 
 
-def test_the_good_one_is_loaded(good):
+def test_the_good_one_is_used(good):
     assert with_file(good, Path("none"), b"") is None
 
 
@@ -61,6 +70,8 @@ def test_the_good_one_is_loaded(good):
         (ADAPTER / "adapter_config.json", {"layers_to_transform": float("nan")}),
         (ADAPTER / "adapter_config.json", {"lora_alpha": float("inf")}),
         (MODEL / "config.json", {"num_attention_heads": 0}),
+        (MODEL / "config.json", {"max_position_embeddings": 1}),
+        (MODEL / "config.json", {"layer_types": ["sliding_attention"] * 2}),
         (MODEL / "model.safetensors.index.json", {"weight_map": []}),
     ],
 )
@@ -70,7 +81,7 @@ def test_faults_that_were_found_are_refused(good, file, more):
 
 @cases(4, 200)
 @given(st.sampled_from(JSON), st.data())
-def test_a_spoilt_model_is_loaded_or_refused(good, name, data):
+def test_a_spoilt_model_is_used_or_refused(good, name, data):
     value = json.loads(good[MODEL / name])
     if name == "tokenizer.json":  # of all its merges and words only what is special
         vocabulary, merges = value["model"].pop("vocab"), value["model"].pop("merges")
@@ -84,7 +95,7 @@ def test_a_spoilt_model_is_loaded_or_refused(good, name, data):
 
 @cases(3, 100)
 @given(st.data())
-def test_a_spoilt_adapter_is_loaded_or_refused(good, data):
+def test_a_spoilt_adapter_is_used_or_refused(good, data):
     value = data.draw(spoilt(json.loads(good[ADAPTER / "adapter_config.json"])))
     with_file(good, ADAPTER / "adapter_config.json", data.draw(spoilt_bytes(as_json(value))))
 
@@ -93,7 +104,7 @@ def test_a_spoilt_adapter_is_loaded_or_refused(good, data):
 @given(
     st.sampled_from([MODEL / "model.safetensors", ADAPTER / "adapter_model.safetensors"]), st.data()
 )
-def test_spoilt_weights_are_loaded_or_refused(good, file, data):
+def test_spoilt_weights_are_used_or_refused(good, file, data):
     whole = bytearray(good[file])
     length = int.from_bytes(whole[:8], "little")
     for _ in range(data.draw(st.integers(1, 3))):  # in the header, where it matters
