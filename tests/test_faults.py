@@ -30,6 +30,10 @@ SAMPLE = [
     ("clock a day back", "ingest", 0),
     ("vanished file", "ingest", 0),
     ("cut record", "ingest", 0),
+    *(("kill", "small score", seed) for seed in (1, 4)),  # before a late write and an early one
+    *(("kill", "small train", seed) for seed in (1, 4)),
+    ("too little memory", "small score", 1),
+    ("corrupt SQLite", "table", 0),
 ]
 
 
@@ -46,7 +50,9 @@ def test_a_command_that_is_disturbed_goes_on_to_the_same_end(kitchen, fault, nam
     import campaign
 
     disturb, _ = campaign.PLAN[fault]
-    campaign.survive(kitchen, kitchen.command(name), disturb, random.Random(seed))
+    ended = campaign.survive(kitchen, kitchen.command(name), disturb, random.Random(seed))
+    if (fault, seed) in {("kill", 1), ("kill", 4)}:
+        assert ended == "-9", "it was over before it was killed"
 
 
 def test_the_page_has_the_table_of_the_outcomes():

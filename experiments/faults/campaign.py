@@ -23,18 +23,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import faults
-from commands import NAMES, Command, Kitchen
+from commands import ALONE, NAMES, Command, Kitchen
 from place import few_words, finished, rebuilds, typed
 
 COLUMNS = ("fault", "command", "number", "survived", "ended", "why")
 
-_ALL = dict.fromkeys(NAMES, 1)
+_ALL = dict.fromkeys(ALONE, 1)
 _MADE = {"ingest": 2, "train": 2, "score": 2, "generate": 2, "report": 2, "run": 3}
 PLAN: dict[str, tuple[faults.Fault, dict[str, int]]] = {
     "kill": (  # some come too late and are not counted
         faults.kill,
         {"ingest": 32, "train": 34, "score": 34, "generate": 20, "report": 10, "table": 28,
-         "export": 34, "lock": 22, "run": 11},
+         "export": 34, "lock": 22, "run": 11, "run --workers 2": 10, "score --shards 2": 10},
     ),
     "SIGTERM": (faults.terminate, _ALL | {"train": 3, "run": 3}),
     "full disk, injected": (faults.full_disk, _ALL | {"train": 3, "run": 3}),

@@ -16,6 +16,7 @@ from cqa.files import read_json, write_json
 
 TUNED = ["train", "batch", "--model", "model", "--epochs", "1", "--forms", "generation"]
 SCORED = ["score", "texts.jsonl", "--judge", "model"]
+SHARED = ["score", "many.jsonl", "--judge", "model", "--mismatched", "1"]
 TRAINED_REAL = ["train", "batch", "--epochs", "2", "--batch-size", "2", "--forms", "generation"]
 
 _WORDS = {
@@ -29,7 +30,15 @@ _WORDS = {
     "lock": ("bare", ["lock", "small.toml"]),
     "run": ("bare", ["run", "small.toml", "--workers", "1"]),
 }
-NAMES = tuple(_WORDS)
+_SEVERAL = {
+    "run --workers 2": ("bare", ["run", "small.toml", "--workers", "2"]),
+    "score --shards 2": ("bare", [*SHARED, "--on", "local", "--shards", "2"]),
+}
+_LIGHT = {"small train": ("bare", TUNED), "small score": ("bare", SHARED)}
+"""With the random model, for the sample in `make test`; not part of the campaign."""
+ALONE = tuple(_WORDS)
+"""Commands of one process."""
+NAMES = (*ALONE, *_SEVERAL)
 
 
 @dataclass
@@ -49,6 +58,11 @@ class Command:
     before: dict[str, str]
     content: dict[str, str]
     """What is finished before and after it, by hash."""
+
+    @property
+    def several(self) -> bool:
+        """Whether it begins processes of its own."""
+        return self.name in _SEVERAL
 
 
 @dataclass
@@ -83,7 +97,7 @@ class Kitchen:
         return start
 
     def _prepared(self, name: str) -> Command:
-        kind, words = _WORDS[name]
+        kind, words = (_WORDS | _SEVERAL | _LIGHT)[name]
         start, whole = self._start(kind), self.folder / f"whole-{name}"
         known = self.folder / f"{name}.json"
         if known.exists():

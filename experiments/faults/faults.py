@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import inject
@@ -18,11 +19,19 @@ import psutil
 from commands import Command
 from place import Ended, begin, end, typed
 
+_SOON_SECONDS = 300
+"""In which the processes of a command that was killed end, with it or with their work."""
+
 Fault = Callable[[Path, Command, random.Random], Ended | None]
 
 
 def kill(place: Path, command: Command, rng: random.Random) -> Ended:
-    """kill -9, half of the time before a write drawn at random, else at a random moment."""
+    """kill -9, half of the time before a write drawn at random, else at a random moment.
+
+    Of several processes one drawn at random, at a random moment.
+    """
+    if command.several:
+        return _kill_one(place, command, rng)
     if rng.random() < 0.5:
         return typed(place, command.words, _killer(command, rng))
     return _signalled(place, command, rng, signal.SIGKILL)
@@ -46,6 +55,34 @@ def _seconds(process: psutil.Process) -> float:
     """Of its own processor time, so that other work on the machine does not shift the moments."""
     used = process.cpu_times()
     return used.user + used.system
+
+
+def _kill_one(place: Path, command: Command, rng: random.Random) -> Ended:
+    """SIGKILL for the command or a process that it has begun; wait until all of them have ended."""
+    process = begin(place, command.words)
+    moment, watched = rng.uniform(0, command.seconds), psutil.Process(process)
+    family, used = {process: watched}, {}
+    while watched.status() != psutil.STATUS_ZOMBIE and sum(used.values()) < moment:
+        time.sleep(0.02)
+        family |= {one.pid: one for one in watched.children(recursive=True)}
+        for number, one in family.items():
+            with suppress(psutil.NoSuchProcess):
+                used[number] = _seconds(one)
+    alive = [one for one in family.values() if _is_at_work(one)]
+    if alive:
+        rng.choice(alive).kill()
+    ended = end(place, process)
+    until = time.monotonic() + _SOON_SECONDS
+    while left := [one for one in family.values() if _is_at_work(one)]:
+        assert time.monotonic() < until, f"outlives the command: {left}"
+        time.sleep(0.05)
+    return ended
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def full_disk(place: Path, command: Command, rng: random.Random) -> Ended:

@@ -126,6 +126,15 @@ def few_words(folder: Path) -> None:
     score.reference = lambda: two
 
 
+def _as_its_workers(words: Sequence[str]) -> None:
+    """Other processes of a command know nothing of the few words; then it takes all as well."""
+    if tuple(words[-2:]) in {("--workers", "2"), ("--shards", "2")}:
+        paths.NEUTRAL_TEXTS, score.reference = _ALL_WORDS
+
+
+_ALL_WORDS = paths.NEUTRAL_TEXTS, score.reference
+
+
 def begin(place: Path, words: Sequence[str], before: Callable[[], None] | None = None) -> int:
     """A command in a process of its own; its number. `before` is called in it."""
     sys.stdout.flush()
@@ -141,6 +150,7 @@ def begin(place: Path, words: Sequence[str], before: Callable[[], None] | None =
         os.dup2(said, 1)
         os.dup2(said, 2)
         signal.signal(signal.SIGTERM, _terminated)
+        _as_its_workers(words)
         if before:
             before()
         app(list(words))
