@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -24,6 +25,9 @@ from cqa.engine import LanguageModel  # noqa: E402
 from cqa.errors import DataRefused  # noqa: E402
 from cqa.heap import keep_freed_memory  # noqa: E402
 from cqa.model_ref import Model  # noqa: E402
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 DTYPES = {
     "float32": torch.float32,
@@ -90,18 +94,7 @@ def load(
     # `generate` fills from here what our own configuration leaves open (repetition_penalty ...).
     loaded.generation_config = GenerationConfig()
     if adapter is not None:
-        from peft import PeftModel  # only where there is an adapter
-
-        # An adapter stays fp32 on bf16 weights, as it was trained.
-        with untrusted.refused(
-            f"adapter {adapter}: does not go onto {model.name}",
-            next_step="give the base model that the adapter was trained on",
-        ):
-            loaded = PeftModel.from_pretrained(loaded, str(adapter))
-            # Read once more: only this says which weights were missing and made up.
-            told = loaded.load_adapter(str(adapter), "default")
-        _refuse_other_weights(told.missing_keys, told.unexpected_keys, adapter)
-        _refuse_adapter(loaded, adapter)
+        loaded = with_adapter(loaded, adapter, model.name)
     if dtype == "nf4":
         loaded.eval()  # is where it is: weights in 4 bits cannot be moved
     else:
@@ -117,6 +110,25 @@ def load(
         device=device,
         adapter=str(adapter) if adapter else None,
     )
+
+
+def with_adapter(model: PreTrainedModel, adapter: Path, name: str) -> PeftModel:
+    """The model of this name with an adapter on it, which stays fp32 on bf16 weights, as trained.
+
+    Raises DataRefused where the adapter belongs to another base or lacks weights.
+    """
+    from peft import PeftModel  # only where there is an adapter
+
+    with untrusted.refused(
+        f"adapter {adapter}: does not go onto {name}",
+        next_step="give the base model that the adapter was trained on",
+    ):
+        adapted = PeftModel.from_pretrained(model, str(adapter))
+        # Read once more: only this says which weights were missing and made up.
+        told = adapted.load_adapter(str(adapter), "default")
+    _refuse_other_weights(told.missing_keys, told.unexpected_keys, adapter)
+    _refuse_adapter(adapted, adapter)
+    return adapted
 
 
 def load_model(model: Model, *, dtype: str = "float32") -> PreTrainedModel:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from cqa.errors import CqaError
-from cqa.lm import HubTokenizer, load_model, load_tokenizer
+from cqa.lm import HubTokenizer, load_model, load_tokenizer, with_adapter
 from cqa.model_ref import Model
 from cqa.training.rows import agree_on_end
 
@@ -28,7 +27,7 @@ def merge(base: Model, adapter: Path, folder: Path, texts: Sequence[str]) -> flo
     difference above the tolerance is a failure, and the folder is left for the caller to remove.
     """
     tokenizer = load_tokenizer(base)
-    model = PeftModel.from_pretrained(load_model(base, dtype="float32"), str(adapter)).eval()
+    model = with_adapter(load_model(base, dtype="float32"), adapter, base.name).eval()
     before = logits(model, tokenizer, texts)
     merged = model.merge_and_unload(safe_merge=True)
     agree_on_end(merged, tokenizer)
