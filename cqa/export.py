@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cqa import model_ref, runs, table, untrusted, untrusted_adapter
@@ -49,11 +49,7 @@ def run(
     """
     if trained.record["stage"] != "train" or not trained.done:
         raise UsageRefused(f"{trained.id}: not a finished training", next_step="cqa table")
-    if unsaid := {"method", "dtype"} - trained.record["config"].keys():
-        raise DataRefused(
-            f"{trained.id}: its record does not say {', '.join(sorted(unsaid))}",
-            next_step="delete the folder of this run and repeat its training",
-        )
+    runs.refuse_unreadable(trained.record)
     folder = model_ref.at_home(str(folder)).resolve()
     _refuse_present(folder)
     found = _checked(trained)
@@ -86,7 +82,15 @@ def run(
 def report_of(trained: runs.Run, root: Path | None = None) -> runs.Run | None:
     """The newest finished report that compares a scoring of this training with its base."""
     scorings = {run.id for run in _scorings(trained, root)}
-    return table.latest("report", lambda run: bool(scorings & set(run.record["parents"])), root)
+
+    def compares(run: runs.Run) -> bool:
+        rated = "judge" in (run.record.get("headline") or {})  # a report on human ratings
+        return not rated and bool(scorings & set(run.record["parents"]))
+
+    newest = table.latest("report", compares, root)
+    if newest:
+        runs.refuse_unreadable(newest.record)
+    return newest
 
 
 def results_of(trained: runs.Run, reported: runs.Run) -> list[Result]:
@@ -96,24 +100,29 @@ def results_of(trained: runs.Run, reported: runs.Run) -> list[Result]:
         for run in _scorings(trained, reported.path.parent)
         if run.id in reported.record["parents"]
     }
-    with reported.file("results.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["model"] in labels]
-    return [
-        Result(
-            group=row["group"],
-            quantity=row["quantity"],
-            base=float(row["base"]),
-            tuned=float(row["tuned"]),
-            change=float(row["change"]),
-            low=float(row["low"]) if row["low"] else None,
-            high=float(row["high"]) if row["high"] else None,
-            level=0.95,
-            items=int(row["items"]),
-            works=int(row["works"]),
-        )
-        for row in rows
-        if row["quantity"] in QUANTITIES and row["change"]
-    ]
+    try:
+        with reported.file("results.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["model"] in labels]
+        return [_result_of(row) for row in rows if row["quantity"] in QUANTITIES and row["change"]]
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise DataRefused(
+            f"{reported.id}: results.csv is not as a report writes it", next_step=runs.AGAIN
+        ) from error
+
+
+def _result_of(row: Mapping[str, str]) -> Result:
+    return Result(
+        group=row["group"],
+        quantity=row["quantity"],
+        base=float(row["base"]),
+        tuned=float(row["tuned"]),
+        change=float(row["change"]),
+        low=float(row["low"]) if row["low"] else None,
+        high=float(row["high"]) if row["high"] else None,
+        level=0.95,
+        items=int(row["items"]),
+        works=int(row["works"]),
+    )
 
 
 def _scorings(trained: runs.Run, root: Path | None) -> list[runs.Run]:

@@ -112,6 +112,8 @@ def _run(
 ) -> runs.Run:
     if done := runs.find(what, root):
         return done
+    for run in (run for one in models for run in one.runs):
+        runs.refuse_unreadable(run.record)
     with runs.execute(what, root) as reported:
         settings = what.config["analysis"]
         excluded = settings.get("exclude", {})

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import NEUTRAL_TEXTS, read_rows, write_rows
+from samples import TRAIN_CONFIG, TRAINED
 
 from cqa import export, runs
 from cqa.runs import Spec
@@ -181,9 +182,13 @@ def training(workplace):
     """A finished training by its record, with the smallest adapter there is."""
     from safetensors.numpy import save_file
 
-    config = {"model": "org/base@abc", "method": "lora", "dtype": "float32"}
     spec = Spec(
-        "train", "x", config, {"model": "0", "data": "1"}, parents=["ingest-founding-0"], seed=0
+        "train",
+        "x",
+        TRAIN_CONFIG,
+        {"model": "0", "data": "1"},
+        parents=["ingest-founding-0"],
+        seed=0,
     )
     with runs.execute(spec) as run:
         folder = run.file("adapter")
@@ -191,11 +196,7 @@ def training(workplace):
         (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 1}')
         save_file({"lora_A": np.ones((1, 2), "f")}, folder / "adapter_model.safetensors")
         (folder / "tokenizer.json").write_text("{}")
-        run.tell(
-            data={"licences": ["CC0-1.0"], "sources": ["written for a test"]},
-            spent={"device_seconds": 1.0},
-            headline={"rows": 5},
-        )
+        run.tell(**TRAINED)
     return run
 
 
@@ -304,7 +305,7 @@ def test_nothing_of_a_record_is_code_or_markup_in_the_card(training, text):
     kinds = [token.type for token in tokens]
     recipe = len(training.record["config"]) + 1
     rows = [token for token in tokens if token.type == "tr_open"]
-    assert len(rows) == 2 + 1 + recipe + 2 + 2
+    assert len(rows) == 2 + (1 + recipe + 2) + 2 + 2  # results, recipe, bill, side effects
     assert [k for k in kinds if k[:2] not in ("tr", "td", "in")] == [
         token.type for token in good if token.type[:2] not in ("tr", "td", "in")
     ]
@@ -314,3 +315,19 @@ def test_nothing_of_a_record_is_code_or_markup_in_the_card(training, text):
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     assert [node.func.attr for node in calls] == ["from_pretrained"] * 3
     assert {word.arg for node in calls for word in node.keywords} <= {"dtype", "revision"}
+
+
+def test_of_the_reports_of_a_training_the_comparison_is_taken_or_refused(training, cqa):
+    with runs.execute(Spec("score", "x", {}, parents=[training.id])) as scored:
+        pass
+    made = []
+    compared = {"sentence": "It improved.", "verdict": "improved"}
+    for label, headline in (("compared", compared), ("ratings", {"judge": "j"})):
+        with runs.execute(Spec("report", label, {"of": label}, parents=[scored.id])) as run:
+            run.tell(headline=headline)
+        made.append(run)
+    assert export.report_of(training).id == made[0].id  # ratings are no comparison
+    head = "model,group,quantity,base,tuned,change,low,high,items,works\n"
+    for row, said in (("x,g,gain_bits_per_token,0,1,one,,,3,3\n", 3), ("", 0)):
+        made[0].file("results.csv").write_text(head + row)
+        assert cqa("export", training.id, "given").exit_code == said, row

@@ -9,9 +9,11 @@ from cqa.runs.clock import now
 from cqa.runs.holding import Held, is_held
 from cqa.runs.making import execute, machine, reason_of, versions, when_free
 from cqa.runs.record import Run, all_runs, find, read
+from cqa.runs.sections import AGAIN, refuse_unreadable
 from cqa.runs.spec import Spec, code_hash, directory
 
 __all__ = [
+    "AGAIN",
     "Held",
     "Run",
     "Spec",
@@ -25,6 +27,7 @@ __all__ = [
     "now",
     "read",
     "reason_of",
+    "refuse_unreadable",
     "versions",
     "when_free",
 ]

@@ -12,6 +12,7 @@ from cqa.errors import CqaError, DataRefused
 from cqa.files import read_json
 from cqa.paths import runs_root, shown
 from cqa.runs.holding import is_held
+from cqa.runs.sections import AGAIN, refuse_unreadable
 from cqa.runs.spec import Spec, directory
 
 
@@ -43,10 +44,14 @@ class Run:
 
 
 def find(spec: Spec, root: Path | None = None) -> Run | None:
-    """The finished run of this spec, or None. One whose files are not as they were is none."""
+    """The finished run of this spec, or None. One whose files are not as they were is none.
+
+    DataRefused where its record lacks what is read of it.
+    """
     run = read(directory(spec, root))
     if run is None or not run.done or run.record["fingerprint"] != spec.fingerprint:
         return None
+    refuse_unreadable(run.record, found_for=spec)
     return None if leftovers.damage(run.path, run.record) else run
 
 
@@ -91,6 +96,7 @@ _NEEDED = {
     "inputs": dict,
     "config": dict,
     "versions": dict,
+    "machine": dict,
     "seed": (int, type(None)),
     "budget": (str, type(None)),
 }
@@ -103,6 +109,7 @@ _MAY_BE = {
     "spent": (dict, type(None)),
     "planned": (dict, type(None)),
     "outputs": (dict, type(None)),
+    "files": (dict, type(None)),
 }
 
 
@@ -122,12 +129,29 @@ def _record(path: Path, record: Any) -> dict[str, Any]:
         wrong = ["parents"]
     if not wrong and not all(isinstance(one, str) for one in record["inputs"].values()):
         wrong = ["inputs"]
+    if not wrong and not _has_numbers(record):
+        wrong = ["seconds of attempts, texts or device_seconds_per_token"]
+    if not wrong and not _is_name(record["id"]):
+        wrong = ["id"]
+    if not wrong and not (
+        record["id"] == path.parent.name or record["id"] == path.parent.resolve().name
+    ):
+        wrong = [f"id {record['id'][:100]!r}, which is not the name of its folder"]
     if wrong:
         raise DataRefused(
-            f"{shown(path)}: no record of a run ({', '.join(wrong)})",
-            next_step="delete the folder of this run and repeat its command",
+            f"{shown(path)}: no record of a run ({', '.join(wrong)})", next_step=AGAIN
         )
+    record.setdefault("reason", None)
     return record
+
+
+def _has_numbers(record: dict[str, Any]) -> bool:
+    """Whether what is summed and divided over all runs is numbers."""
+    found = [attempt.get("seconds") for attempt in record["attempts"]]
+    found.append((record.get("spent") or {}).get("device_seconds_per_token"))
+    if record["stage"] in ("score", "generate"):
+        found.append((record.get("headline") or {}).get("texts"))
+    return all(one is None or (isinstance(one, int | float) and one < 2**63) for one in found)
 
 
 def _is_attempt(one: Any) -> bool:
@@ -137,6 +161,6 @@ def _is_attempt(one: Any) -> bool:
     )
 
 
-def _is_name(parent: Any) -> bool:
+def _is_name(value: Any) -> bool:
     """Of a directory beside this one, never a path that leads elsewhere."""
-    return isinstance(parent, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", parent))
+    return isinstance(value, str) and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cqa.paths import shown
 from cqa.reporting.markdown import number
+from cqa.runs import refuse_unreadable
 from cqa.scores import judge_name
 from cqa.show.plain import as_json_object, print_line, print_table
 
@@ -44,9 +45,11 @@ def scores(
 
 
 def _scoring(run: Run) -> None:
+    refuse_unreadable(run.record)
     summary = run.record["headline"]
     groups = summary["groups"]
-    names = [name for name in groups[0] if f"{name}_scored" in groups[0]]
+    quantities = groups[0] if groups else ()
+    names = [name for name in quantities if f"{name}_scored" in quantities]
     judge = judge_name(run.record)
     title = f"{run.record['label']}: judge {judge}, {summary['dtype']}; bits per token"
     rows = []

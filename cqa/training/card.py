@@ -45,6 +45,8 @@ def card(
     library = "peft" if record["config"]["method"] == "lora" and not merged else "transformers"
     data = record["data"]
     base = one_line(record["config"]["model"])
+    rows = record["headline"].get("rows")
+    of = "annotations" if rows is None else f"{rows} annotations"
     header = {
         "base_model": base,
         "library_name": library,
@@ -56,8 +58,8 @@ def card(
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---",
         f"# {record['id']}",
-        f"{escaped(base)} fine-tuned on {escaped(record['headline']['rows'])} annotations "
-        f"(data set {escaped(record['parents'][0])}; licence of the annotations: "
+        f"{escaped(base)} fine-tuned on {escaped(of)} (data set "
+        f"{escaped(record['parents'][0])}; licence of the annotations: "
         f"{escaped(', '.join(data['licences']))}).\n"
         f"Source of the annotations: {escaped('; '.join(data['sources']))}.",
         _results(record, results, verdict),

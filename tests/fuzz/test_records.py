@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,16 +15,21 @@ from conftest import experiment
 from fuzzing import BAD, as_json, cases, outcome, spoilt, spoilt_bytes
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
+from samples import SCORED, TRAIN_CONFIG, TRAINED
 from test_rows import SCORE
 
-from cqa import blocks, runs, show, table, validity
+from cqa import blocks, export, report, runs, show, table, validity
 from cqa.audit.reading import iter_sentences
 from cqa.config import read_experiment
 from cqa.measures import ALL
-from cqa.reporting import listing
+from cqa.reporting import listing, outputs
 from cqa.runs import Spec
 from cqa.study import lock
+from cqa.table import run_of
 
+SCORING = Spec("score", "x", {"judge": "j"}, inputs={"data": "d"})
+TUNED = Spec("score", "x", {"judge": "j"}, inputs={"data": "d", "adapter": "a"})
 LOCK = Path("small.lock.json")
 RATINGS = Path("ratings.csv")
 NOW = {"experiment": "n", "seeds": [0], "items": {"a": "b"}}
@@ -42,13 +48,13 @@ def scored(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("CQA_RUNS", "runs")
         patch.setattr(validity.agreement, "QUANTITIES", ("gain_share",))
-        with runs.execute(Spec("score", "x", {"judge": "j"}, inputs={"data": "d"})) as run:
+        with runs.execute(SCORING) as run:
             scores = [
                 SCORE | {"id": f"t{n}", "quantities": dict.fromkeys(ALL, n / 7)} for n in range(4)
             ]
             run.file("scores.jsonl").write_text("".join(as_json(row) + "\n" for row in scores))
             run.file("traces.parquet").write_bytes(parquet(ROWS))
-            run.tell(headline={"groups": []})
+            run.tell(**SCORED)
         RATINGS.write_text(
             "id,rater,criterion,value\n" + "".join(f"t{n},r,good,{n}\n" for n in range(4))
         )
@@ -186,3 +192,155 @@ def test_a_name_with_slashes_and_dots_stays_among_the_locks(tmp_path):
     root = tmp_path / "runs"
     path = lock.path_of(read_experiment(file).name, None, root)
     assert path.resolve().parent == (root / "locks").resolve()
+
+
+@pytest.fixture(scope="module")
+def trained(scored):
+    """A training with the smallest adapter, and a scoring of what it made, beside `scored`."""
+    spec = Spec(
+        "train", "x", TRAIN_CONFIG, {"model": "0", "data": "1"}, parents=["ingest-0"], seed=0
+    )
+    with runs.execute(spec) as run:
+        folder = run.file("adapter")
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 1}')
+        save_file({"lora_A": np.ones((1, 2), "f")}, folder / "adapter_model.safetensors")
+        run.tell(**TRAINED)
+    tuned = Spec(**vars(TUNED) | {"parents": [run.id]})
+    with runs.execute(tuned) as after:
+        for name in ("scores.jsonl", "traces.parquet"):
+            shutil.copy(scored.file(name), after.path)
+        after.tell(**SCORED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outputs.figures, "save", lambda *_: None)
+        patch.setattr(outputs.svg, "inline", lambda *_: "")
+        yield run, spec, after, tuned
+
+
+def typed(trained, scored) -> dict[str, object]:
+    """What `cqa train`, `score`, `export` and `report` do where the runs are there."""
+    run, spec, after, tuned = trained
+
+    def found(what: Spec) -> None:
+        if one := runs.find(what):
+            (show.scores([one], False) if what is tuned else show.run(one, False))
+
+    def exported() -> None:
+        shutil.rmtree("given", ignore_errors=True)
+        export.run(run_of(run.id), Path("given"))
+
+    return {
+        "train": lambda: found(spec),
+        "score": lambda: found(tuned),
+        "export": exported,
+        "report": lambda: report.of_runs(scored.id, after.id, margin=0.01),
+    }
+
+
+def all_typed(trained, scored) -> dict[str, str | None]:
+    """What each of them says."""
+    told = {name: outcome(call) for name, call in typed(trained, scored).items()}
+    for made in Path("runs").glob("report-*"):
+        shutil.rmtree(made)
+    return told
+
+
+def test_good_records_are_found_exported_and_reported(scored, trained):
+    assert set(all_typed(trained, scored).values()) == {None}
+
+
+@cases(10, 1500)
+@given(st.data())
+def test_commands_use_or_refuse_spoilt_records(scored, trained, data):
+    run = data.draw(st.sampled_from([trained[0], trained[2]]))
+    file = run.file("run.json")
+    good = file.read_text()
+    section = data.draw(
+        st.sampled_from(["spent", "headline", "config", "inputs", "data", "side_effects"])
+    )
+    record = json.loads(good)
+    if section in record:
+        record[section] = data.draw(spoilt(record[section]))
+    else:
+        record = data.draw(spoilt(record))
+    try:
+        file.write_text(as_json(record), "utf-8", "surrogatepass")
+        all_typed(trained, scored)
+    finally:
+        file.write_text(good)
+
+
+SPOILT = [
+    *(("train", ("spent", name)) for name in ("tokens", "epochs", "device", "money", "flops")),
+    ("train", ("planned", "device_seconds_low")),
+    ("train", ("side_effects", "fiction", "before")),
+    *(("train", ("data", name)) for name in ("licences", "sources")),
+    ("train", ("config", "model")),
+    ("train", ("inputs", "model")),
+    ("score", ("headline", "dtype")),
+    ("score", ("headline", "groups")),
+    ("score", ("headline", "groups", 1, "texts")),
+    ("score", ("headline", "groups", 0, "flags")),
+    ("score", ("headline", "groups", 0, "gain_bits_per_token")),
+    ("score", ("headline", "groups", 0, "residual_bits_per_token_scored")),
+    ("score", ("headline", "thresholds", "surprise")),
+    ("score", ("headline", "noise_floor", "largest_difference")),
+    ("score", ("config", "judge")),
+]
+SECTIONS = [("train", (name,)) for name in ("spent", "headline", "data")]
+SECTIONS += [("score", ("headline",))]
+
+
+@pytest.mark.parametrize("how", ["missing", "of another type"])
+@pytest.mark.parametrize(("of", "place"), [*SPOILT, *SECTIONS])
+def test_what_commands_read_of_a_record_is_refused_by_run_and_field(
+    scored, trained, of, place, how
+):
+    run = trained[0] if of == "train" else trained[2]
+    file = run.file("run.json")
+    good = file.read_text()
+    record = json.loads(good)
+    *above, last = place
+    holder = record
+    for step in above:
+        holder = holder[step]
+    if how == "missing":
+        del holder[last]
+    else:
+        holder[last] = [{}]
+    try:
+        file.write_text(json.dumps(record))
+        told = all_typed(trained, scored)
+    finally:
+        file.write_text(good)
+    refusing = {"score"} if of == "score" else {"export"}
+    if of == "train" and (len(place) > 1 or how != "missing"):  # what is not there is not shown
+        refusing |= {"train"}
+    assert {name for name, said in told.items() if said} >= refusing | {"report"}
+    for name in refusing:
+        assert run.id in told[name]
+        assert str(last) in told[name] or place[0] in told[name]
+        assert "delete the folder of this run" in told[name]
+
+
+@pytest.mark.parametrize("files", [[], "x", 3, [1]])
+def test_files_that_are_no_table_of_sizes_are_refused(trained, scored, files):
+    file = trained[0].file("run.json")
+    good = file.read_text()
+    try:
+        file.write_text(json.dumps(json.loads(good) | {"files": files}))
+        assert "(files)" in (all_typed(trained, scored)["train"] or "")
+    finally:
+        file.write_text(good)
+
+
+@pytest.mark.parametrize("name", ["../../evil<b>", "other", "", ".", "a/b"])
+def test_a_record_with_the_id_of_another_run_is_refused(scored, name):
+    file = scored.file("run.json")
+    good = file.read_text()
+    try:
+        file.write_text(json.dumps(json.loads(good) | {"id": name}))
+        assert "no record of a run (id" in (outcome(lambda: runs.read(scored.path)) or "")
+        assert "no record of a run (id" in (outcome(table.read) or "")
+    finally:
+        file.write_text(good)
