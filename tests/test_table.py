@@ -101,8 +101,7 @@ def test_an_index_overwritten_with_anything_is_made_again(root, content):
 
 
 def test_an_index_damaged_anywhere_can_be_read_and_rebuilt(root):
-    # SQLite keeps no checksums, so a flipped byte inside a cell may go unseen until a rebuild;
-    # but no damage may crash the table.
+    # A damaged row that a query does not find may go unseen until a rebuild; no damage may crash.
     before = table.read(root)
     whole = (root / "index.sqlite").read_bytes()
     rng = random.Random(0)
@@ -115,6 +114,100 @@ def test_an_index_damaged_anywhere_can_be_read_and_rebuilt(root):
         assert len(table.read(root)) >= 4, (start, length)
         table.rebuild(root)
         assert same(table.read(root), before)
+
+
+MODELS = [{"model": "m", "word": "improved", "device_seconds": 3.5, "seeds": [0], "epoch": None}]
+PRIMARY = {"group": "literary", "items": 6, "works": 6, "base": 0.5, "tuned": 0.75, "change": 0.25}
+MODELS[0] |= {"rows": 50, "primary": [PRIMARY | {"low": 0.125, "high": 0.5, "p": 0.03125}]}
+TYPED = [
+    ("table",),
+    ("table", "--json"),
+    ("table", "--csv", "t.csv"),
+    ("table", "--where", "status=done"),
+    ("report", "--list"),
+    ("report", "--list", "--json"),
+]
+
+
+@pytest.fixture
+def whole_index(cqa, root) -> dict[tuple, str]:
+    """What each command says of the table before it is damaged, a report being among the runs."""
+    with runs.execute(Spec("report", "x", {}), root) as run:
+        told = {"kind": "confirmatory: locked", "models": MODELS}
+        run.file("report.json").write_text(json.dumps(told))
+        run.tell(headline={"sentence": "It did."})
+    return {typed: said_by(cqa, typed) for typed in TYPED}
+
+
+def said_by(cqa, typed) -> str:
+    result = cqa(*typed)
+    assert result.exit_code == 0, (typed, result.output)
+    return result.stdout + (Path("t.csv").read_text("utf-8") if "--csv" in typed else "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "headline = replace(headline, '{', '[')",
+        "headline = '[1]'",
+        "headline = x'ff00'",
+        "headline = CAST(x'ff' AS TEXT)",
+        "seconds = 'long'",
+        "seconds = seconds + 1",
+        "started = NULL",
+        "id = NULL WHERE stage = 'train' AND status = 'done'",
+        "id = 'score-x' WHERE stage = 'train' AND status = 'done'",
+        "id = 7 WHERE stage = 'train' AND status = 'done'",
+        "stamp = NULL",
+        "seed = 'seven'",
+        "models = '['",
+        "models = '[]'",
+        "models = NULL",
+        "checksum = NULL",
+    ],
+)
+def test_a_damaged_cell_is_seen_and_the_index_made_again(cqa, root, whole_index, change):
+    for typed, before in whole_index.items():
+        with closing(sqlite3.connect(root / "index.sqlite")) as index, index:
+            index.execute(f"UPDATE runs SET {change}")
+        assert said_by(cqa, typed) == before, typed
+
+
+def test_a_byte_anywhere_in_the_index_changes_nothing_that_a_command_shows(cqa, root, whole_index):
+    with closing(sqlite3.connect(root / "index.sqlite")) as index:
+        index.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = (root / "index.sqlite").read_bytes()
+    begins = [at for at in range(len(whole)) if whole[at : at + 13] == b'{"sentence": ']
+    assert begins
+    rng = random.Random(1)
+    for at in [*begins, *(begins[0] + rng.randrange(-400, 400) for _ in range(12))]:
+        forget(root)
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << rng.randrange(8)
+        (root / "index.sqlite").write_bytes(damaged)
+        for typed in (("table", "--json"), ("report", "--list")):
+            assert said_by(cqa, typed) == whole_index[typed], at
+
+
+def test_a_damaged_index_that_cannot_be_deleted_is_read_in_memory(root, monkeypatch):
+    before = table.read(root)
+    with closing(sqlite3.connect(root / "index.sqlite")) as index, index:
+        index.execute("UPDATE runs SET headline = '['")
+    monkeypatch.setattr("cqa.table.index._forget", lambda path: None)
+    assert same(table.read(root), before)
+
+
+def test_a_record_by_anybody_is_a_row_of_cells_of_the_right_kinds(cqa, root):
+    file = root / TRAIN.id / "run.json"
+    record = json.loads(file.read_text())
+    strange = {"seed": 2**70, "seconds": 1}
+    strange |= {"spent": {"tokens": 2**70, "flops": 1e25, "device_seconds": -0.0, "money": "no"}}
+    file.write_text(json.dumps(record | strange))
+    for typed in TYPED:
+        said_by(cqa, typed)
+    row = by_id(root)[TRAIN.id]
+    assert (row["flops"], row["device_seconds"], row["seconds"]) == (1e25, 0.0, 1.0)
+    assert all(pd.isna(row[name]) for name in ("seed", "tokens", "money"))
 
 
 def test_an_index_of_an_earlier_version_is_made_again(root):

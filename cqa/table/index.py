@@ -64,6 +64,8 @@ def _current(root: Path, path: Path) -> sqlite3.Connection:
         root.mkdir(parents=True, exist_ok=True)
         index = _opened(path)
         known = dict(index.execute("SELECT id, stamp FROM runs"))
+        if not all(isinstance(name, str) for name in known):
+            raise sqlite3.DatabaseError("an id that is none")
     except (sqlite3.OperationalError, OSError) as error:
         if not _in_the_way(error):
             raise

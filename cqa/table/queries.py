@@ -13,12 +13,13 @@ from cqa.files import write_csv
 from cqa.progress import say
 from cqa.reporting import listing
 from cqa.table.index import asked
-from cqa.table.rows import COLUMNS
+from cqa.table.rows import CHECKED, COLUMNS, checked
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAMES = ", ".join(COLUMNS)
+_CHECKED = ", ".join(CHECKED)
 
 
 def read(root: Path | None = None, where: Sequence[str] = ()) -> pd.DataFrame:
@@ -26,8 +27,8 @@ def read(root: Path | None = None, where: Sequence[str] = ()) -> pd.DataFrame:
     import pandas as pd
 
     told, values = _conditions(where)
-    sql = f"SELECT {_NAMES} FROM runs{told} ORDER BY started, id"  # nosec B608 - columns are ours, values are ?
-    found = asked(root, lambda index: index.execute(sql, values).fetchall())
+    sql = f"SELECT {_CHECKED} FROM runs{told} ORDER BY started, id"  # nosec B608 - columns are ours, values are ?
+    found = asked(root, lambda index: [checked(row) for row in index.execute(sql, values)])
     return pd.DataFrame(found, columns=list(COLUMNS)).astype({"seed": "Int64"})
 
 
@@ -37,25 +38,25 @@ def newest(
     """The newest runs for which every condition holds, oldest first; and how many there are."""
     told, values = _conditions(where)
     count = f"SELECT COUNT(*) FROM runs{told}"  # nosec B608
-    sql = f"SELECT {_NAMES} FROM runs{told} ORDER BY started DESC, id DESC LIMIT ?"  # nosec B608
+    sql = f"SELECT {_CHECKED} FROM runs{told} ORDER BY started DESC, id DESC LIMIT ?"  # nosec B608
 
     def ask(index: sqlite3.Connection) -> tuple[list[dict[str, Any]], int]:
         (number,) = index.execute(count, values).fetchone()
-        found = index.execute(sql, [*values, last]).fetchall()
-        return [dict(zip(COLUMNS, row, strict=True)) for row in reversed(found)], number
+        found = [checked(row) for row in index.execute(sql, [*values, last])]
+        return [{name: row[name] for name in COLUMNS} for row in reversed(found)], number
 
     return asked(root, ask)
 
 
 def models_of_reports(root: Path | None = None) -> list[dict[str, Any]]:
     """A row of `listing.COLUMNS` for each model of each finished report, oldest report first."""
-    sql = "SELECT id, models FROM runs WHERE stage = 'report' AND status = 'done' ORDER BY started"
+    sql = f"SELECT {_CHECKED} FROM runs WHERE stage = 'report' AND status = 'done' ORDER BY started"  # nosec B608
     models = []
-    for name, told in asked(root, lambda index: index.execute(sql).fetchall()):
-        if told is None:
-            say(f"{name}: its report.json cannot be read; the command that made it makes it again")
+    for row in asked(root, lambda index: [checked(found) for found in index.execute(sql)]):
+        if row["models"] is None:
+            say(f"{row['id']}: its report.json cannot be read; its command makes it again")
         else:
-            models += json.loads(told)
+            models += json.loads(row["models"])
     return models
 
 

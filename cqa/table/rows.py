@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -52,9 +55,13 @@ COLUMNS = {
     "time_basis": "TEXT",
     "headline": "TEXT",
 }
-KEPT = {**COLUMNS, "record_id": "TEXT", "models": "TEXT", "stamp": "TEXT"}
+_CHECKED = {**COLUMNS, "record_id": "TEXT", "models": "TEXT"}
+KEPT = {**_CHECKED, "stamp": "TEXT", "checksum": "INTEGER"}
 """With what stands in the index only: the id in the record (`id` is the directory's name), the
-models of a report, and what tells of a change."""
+models of a report, what tells of a change, and the CRC-32 of all before these two: SQLite itself
+sees no damage inside a cell."""
+CHECKED = [*_CHECKED, "checksum"]
+"""What `checked` is to be given of a row."""
 _SPENT = (
     "device_seconds",
     "wall_seconds",
@@ -83,8 +90,20 @@ def row_of(run: Run, stamp: str) -> dict[str, Any]:
     if run.record["stage"] == "report" and run.done:
         with suppress(CqaError, KeyError, TypeError):
             models = json.dumps(listing.rows(run.path.name, read_json(run.file("report.json"))))
-    own = {"id": run.path.name, "record_id": run.id, "models": models, "stamp": stamp}
-    return _cells(run) | own
+    cells = _cells(run) | {"id": run.path.name, "record_id": run.id, "models": models}
+    return cells | {"stamp": stamp, "checksum": _checksum([cells[name] for name in _CHECKED])}
+
+
+def checked(row: Sequence[Any]) -> dict[str, Any]:
+    """The cells of CHECKED by name; sqlite3.DatabaseError where one is not as it was written."""
+    *cells, known = row
+    if known != _checksum(cells):
+        raise sqlite3.DatabaseError(f"the row of {cells[0]} is damaged")
+    return dict(zip(CHECKED, cells, strict=False))
+
+
+def _checksum(cells: Sequence[Any]) -> int:
+    return zlib.crc32(repr(tuple(cells)).encode("utf-8", "surrogatepass"))
 
 
 def _cells(run: Run) -> dict[str, Any]:
@@ -119,11 +138,15 @@ def _cells(run: Run) -> dict[str, Any]:
         "time_basis": planned.get("time_basis"),
         "headline": json.dumps(record["headline"]) if record.get("headline") else None,
     }
-    return {name: _cell(value) for name, value in cells.items()}
+    return {name: _cell(value, COLUMNS[name]) for name, value in cells.items()}
 
 
-def _cell(value: Any) -> Any:
-    """What SQLite can hold; anything else as text, for a record may come from anybody."""
-    if value is None or isinstance(value, str | float):
-        return value
-    return value if isinstance(value, int) and abs(value) < 2**63 else json.dumps(value)
+def _cell(value: Any, kind: str) -> Any:
+    """What this column holds unchanged; None for no number, for a record may come from anybody."""
+    if value is None or kind.startswith("TEXT"):
+        return value if value is None or isinstance(value, str) else json.dumps(value)
+    if not isinstance(value, int | float) or not abs(value) < (1e308 if kind == "REAL" else 2**63):
+        return None
+    if kind == "REAL":
+        return float(value) + 0.0  # SQLite has no -0.0
+    return int(value) if int(value) == value else None
