@@ -29,7 +29,7 @@ def opened(
         with pq.ParquetFile(path, read_dictionary=list(read_dictionary)) as file:
             _refuse_bomb(path, file.metadata)
             yield file
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, OverflowError) as error:
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataRefused(
             f"{shown(path)}: no Parquet file that can be read ({said})", next_step=next_step

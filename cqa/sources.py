@@ -151,6 +151,13 @@ def _files_of(source: Path, named: bool) -> list[tuple[Path, str]]:
         ) from error
     if source.is_dir():
         found = [(source / name, name) for name in KINDS if (source / name).is_file()]
+        for path, _ in found:
+            # A folder is given by others; only who names a file says what a link stands for.
+            if not path.resolve().is_relative_to(source.resolve()):
+                raise DataRefused(
+                    f"{shown(path)}: a link to a file outside the folder",
+                    next_step="copy the file into the folder, or name the file itself",
+                )
         if not found:
             raise DataRefused(
                 f"{shown(source)}: none of {', '.join(KINDS)} in this folder",

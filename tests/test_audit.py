@@ -25,6 +25,7 @@ from cqa.audit import (
 )
 from cqa.audit import classifier as teaching
 from cqa.audit.classifier import Lesson
+from cqa.audit.reading import iter_sentences
 from cqa.audit.sentences import sentences as sentences_of
 from cqa.errors import DataRefused, UsageRefused
 
@@ -173,6 +174,30 @@ def numbered(path: Path, count: int, *, times: int = 1) -> Path:
     rows = [json.dumps({"t": f"This is sentence number {n} here."}) for n in range(count)]
     path.write_text("\n".join(rows * times))
     return path
+
+
+def test_dates_that_python_does_not_have_are_passed_over_or_refused_by_name(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "dates.parquet"
+    words = "The ferry waited at the quay until the last of them had come."
+    for value, kind in [
+        (2**31 - 1, pa.date32()),
+        (2**62, pa.timestamp("us")),
+        (2**50, pa.timestamp("ms", tz="Europe/Paris")),
+        (2**60, pa.time64("us")),
+    ]:
+        column = pa.array([value], pa.int64() if kind.bit_width == 64 else pa.int32()).view(kind)
+        pq.write_table(pa.table({"when": column, "text": [words]}), file)
+        assert [one.text for one in iter_sentences(file)] == [words], kind
+        pq.write_table(pa.table({"when": column}), file)
+        with pytest.raises(DataRefused, match="no sentence"):
+            audit.sample(file, 10, seed=0)
+        inside = pa.StructArray.from_arrays([column, pa.array([words])], ["when", "text"])
+        pq.write_table(pa.table({"inside": inside}), file)
+        with pytest.raises(DataRefused, match=r"dates\.parquet"):
+            list(iter_sentences(file))
 
 
 def test_a_sample_does_not_depend_on_order_and_counts_a_template_once(tmp_path):

@@ -784,3 +784,24 @@ def test_every_test_that_security_md_names_is_there():
     for file, test in named:
         source = (REPOSITORY / file).read_text("utf-8")
         assert not test or f"def {test}(" in source, (file, test)
+
+
+def test_a_link_in_a_batch_leads_nowhere(cqa, workplace, batch):
+    private = workplace / "private.jsonl"
+    private.write_text('{"diary": "nobody is to read this"}\n', "utf-8")
+    kept = (batch / "annotations.jsonl").rename(workplace / "kept.jsonl")
+    (batch / "annotations.jsonl").symlink_to(private)
+    for words in (["--drop"], []):
+        refused = cqa("ingest", "batch", *words)
+        assert refused.exit_code == 3, refused.output
+        assert "a link to a file outside the folder" in refused.stderr
+    written = [file for file in workplace.glob("runs/**/*") if file.is_file()]
+    assert not any(b"nobody is to read" in file.read_bytes() for file in written)
+    # A link within the folder, to the folder and one named on the command line are the user's own.
+    kept.rename(batch / "mine.jsonl")
+    (batch / "annotations.jsonl").unlink()
+    (batch / "annotations.jsonl").symlink_to("mine.jsonl")
+    (workplace / "linked").symlink_to(batch)
+    assert cqa("ingest", "linked").exit_code == 0
+    (workplace / "annotations.jsonl").symlink_to(batch / "mine.jsonl")
+    assert cqa("ingest", "annotations.jsonl", "batch/dialogues.jsonl").exit_code == 0

@@ -130,6 +130,8 @@ def _paragraphs(lines: Any) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    from pyarrow.types import is_primitive
+
     from cqa import parquet
 
     expected = "give a Parquet file of texts"
@@ -137,9 +139,11 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Any]]:
         # One word may stand in a million rows and take room once: so it is kept, row by row.
         leaves = [table.schema.column(n) for n in range(len(table.schema))]
         texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        # A date is no sentence, and may be one that Python does not have.
+        wanted = [field.name for field in table.schema_arrow if not is_primitive(field.type)]
     with parquet.opened(path, expected, read_dictionary=texts) as table:
         number = 0
-        for batch in table.iter_batches(batch_size=256):
+        for batch in table.iter_batches(batch_size=256, columns=wanted, use_threads=False):
             for at in range(batch.num_rows):
                 number += 1
                 yield number, {name: batch[name][at].as_py() for name in batch.schema.names}
