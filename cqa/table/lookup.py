@@ -66,7 +66,7 @@ def run_of(reference: str, root: Path | None = None) -> runs.Run:
         found = runs.read(Path(reference))
         assert found is not None
         return found
-    sql = "SELECT id FROM runs WHERE instr(record_id, ?) = 1"
+    sql = "SELECT id FROM runs WHERE instr(id, ?) = 1"
     try:
         paths = [(root or runs_root()) / name for name in _names(root, sql, [reference])]
     except _NO_INDEX:

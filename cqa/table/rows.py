@@ -55,11 +55,10 @@ COLUMNS = {
     "time_basis": "TEXT",
     "headline": "TEXT",
 }
-_CHECKED = {**COLUMNS, "record_id": "TEXT", "models": "TEXT"}
+_CHECKED = {**COLUMNS, "models": "TEXT"}
 KEPT = {**_CHECKED, "stamp": "TEXT", "checksum": "INTEGER"}
-"""With what stands in the index only: the id in the record (`id` is the directory's name), the
-models of a report, what tells of a change, and the CRC-32 of all before these two: SQLite itself
-sees no damage inside a cell."""
+"""With what stands in the index only: the models of a report, what tells of a change, and the
+CRC-32 of all before these two: SQLite itself sees no damage inside a cell."""
 CHECKED = [*_CHECKED, "checksum"]
 """What `checked` is to be given of a row."""
 _SPENT = (
@@ -90,7 +89,7 @@ def row_of(run: Run, stamp: str) -> dict[str, Any]:
     if run.record["stage"] == "report" and run.done:
         with suppress(CqaError, KeyError, TypeError):
             models = json.dumps(listing.rows(run.path.name, read_json(run.file("report.json"))))
-    cells = _cells(run) | {"id": run.path.name, "record_id": run.id, "models": models}
+    cells = _cells(run) | {"id": run.path.name, "models": models}
     return cells | {"stamp": stamp, "checksum": _checksum([cells[name] for name in _CHECKED])}
 
 
