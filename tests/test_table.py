@@ -116,6 +116,17 @@ def test_an_index_damaged_anywhere_can_be_read_and_rebuilt(root):
         assert same(table.read(root), before)
 
 
+def test_a_damaged_schema_that_sqlite_quotes_in_bytes_that_are_no_text_is_made_again(root):
+    before = table.read(root)
+    index = root / "index.sqlite"
+    whole = index.read_bytes()
+    forget(root)
+    index.write_bytes(whole.replace(b"PRIMARY KEY", b"PRIMARY \xa6EY", 1))
+    with closing(sqlite3.connect(index)) as damaged, pytest.raises(UnicodeDecodeError):
+        damaged.execute("SELECT 1 FROM runs")
+    assert same(table.read(root), before)
+
+
 MODELS = [{"model": "m", "word": "improved", "device_seconds": 3.5, "seeds": [0], "epoch": None}]
 PRIMARY = {"group": "literary", "items": 6, "works": 6, "base": 0.5, "tuned": 0.75, "change": 0.25}
 MODELS[0] |= {"rows": 50, "primary": [PRIMARY | {"low": 0.125, "high": 0.5, "p": 0.03125}]}

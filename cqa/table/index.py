@@ -29,6 +29,10 @@ _WAIT_SECONDS = 0.2
 """For another process that writes the index."""
 
 
+_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""The second: SQLite quotes bytes of a damaged schema, which need be no text, in what it says."""
+
+
 def asked(root: Path | None, ask: Callable[[sqlite3.Connection], T]) -> T:
     """What `ask` makes of the table `runs` as it is now."""
     root = root or runs_root()
@@ -41,7 +45,7 @@ def asked(root: Path | None, ask: Callable[[sqlite3.Connection], T]) -> T:
     try:
         with closing(_current(root, path)) as index:
             return ask(index)
-    except sqlite3.DatabaseError:  # a damaged index holds nothing that the runs do not
+    except _DAMAGED:  # a damaged index holds nothing that the runs do not
         _forget(path)
         with closing(_current(root, path if not path.exists() else Path(_MEMORY))) as index:
             return ask(index)
@@ -91,7 +95,7 @@ def _opened(path: Path | str) -> sqlite3.Connection:
                 index.execute(f"CREATE INDEX IF NOT EXISTS {name} ON runs ({columns})")
             index.execute("COMMIT")
         index.execute("PRAGMA synchronous=NORMAL")
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         index.close()
         raise
     return index
