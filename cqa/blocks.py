@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cqa.conditions import FOIL_NONE, NONE, Plan
-from cqa.files import json_line, sha256_of, whole, write_text
+from cqa.files import json_line, sha256_of, sha256_of_rows, whole, write_text
 from cqa.judge import Marked
 from cqa.types import PARTS, Text
 
@@ -124,11 +124,8 @@ def _read(traces: Path) -> pa.Table:
 
 
 def _told(texts: Iterable[Text], scores_sha256: str) -> dict[bytes, bytes]:
-    content = hashlib.sha256()
-    for text in texts:
-        content.update(text.model_dump_json().encode() + b"\n")
     return {
-        b"texts_sha256": content.hexdigest().encode(),
+        b"texts_sha256": sha256_of_rows(texts).encode(),
         b"scores_sha256": scores_sha256.encode(),
     }
 
